@@ -1,0 +1,105 @@
+// swift-tools-version: 6.1
+//
+// The rooms of Idefix, from the ground up. Imports go downward only; Tools/check-imports holds it.
+// Every figure of the kernels depends on the flags below, so they are set here and nowhere else.
+
+import PackageDescription
+
+/// Flags for code that must stay safe: plain optimisation, overflow and bounds checks on.
+let checked: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]
+
+/// Flags for the innermost loops: optimised in every configuration, no overflow checks, no runtime
+/// exclusivity checks. Only rooms that receive validated sizes may use them.
+let kernel: [SwiftSetting] =
+  checked + [.unsafeFlags(["-Ounchecked", "-wmo", "-enforce-exclusivity=unchecked"])]
+
+/// Kernel flags plus the instruction set of one target, for Swift's own code and for the inlined C.
+func kernel(clang flags: [String]) -> [SwiftSetting] {
+  kernel + [.unsafeFlags(flags.flatMap { ["-Xcc", $0] })]
+}
+
+#if arch(x86_64)
+let kernelTargets = ["KernelsAVX2", "KernelsAVX512VNNI"]
+#elseif arch(arm64)
+let kernelTargets = ["KernelsNEON"]
+#else
+let kernelTargets: [String] = []
+#endif
+
+/// Instruction-set flags of each kernel target.
+let instructionSets = [
+  "KernelsAVX2": ["-mavx2", "-mfma", "-mf16c", "-mbmi2"],
+  "KernelsAVX512VNNI": [
+    "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512vbmi", "-mfma",
+    "-mf16c", "-mbmi2", "-mprefer-vector-width=512",
+  ],
+  "KernelsNEON": ["-march=armv8.2-a+dotprod+fp16"],
+]
+
+let package = Package(
+  name: "idefix",
+  products: [
+    .library(name: "Idefix", targets: ["Idefix"]),
+    .executable(name: "idefix", targets: ["IdefixCLI"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+  ],
+  targets: [
+    // C: system codecs and header-only vector primitives.
+    .target(name: "CIntrinsics"),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+    .systemLibrary(name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"])]),
+    .systemLibrary(name: "CGIF", providers: [.apt(["libgif-dev"])]),
+    .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
+
+    // Numbers and kernels.
+    .target(name: "Tensors", swiftSettings: checked),
+    .target(name: "KernelCore", dependencies: ["CIntrinsics", "Tensors"], swiftSettings: kernel),
+    .target(
+      name: "Kernels",
+      dependencies: ["CIntrinsics", "Tensors", "KernelCore"]
+        + kernelTargets.map { .target(name: $0) },
+      swiftSettings: checked),
+
+    // Bytes from outside: weights, text, pictures.
+    .target(
+      name: "WeightFiles",
+      dependencies: ["Tensors", "CZstd", .product(name: "Crypto", package: "swift-crypto")],
+      swiftSettings: checked),
+    .target(name: "Tokenizers", swiftSettings: checked),
+    .target(name: "Images", dependencies: ["CJPEG", "CPNG", "CWebP", "CGIF"], swiftSettings: checked),
+
+    // The model and what is built on it.
+    .target(
+      name: "IdeficsModel", dependencies: ["Tensors", "Kernels", "WeightFiles"],
+      swiftSettings: checked),
+    .target(
+      name: "Conversion", dependencies: ["Tensors", "WeightFiles", "IdeficsModel"],
+      swiftSettings: checked),
+    .target(
+      name: "Idefix", dependencies: ["IdeficsModel", "Tokenizers", "Images", "WeightFiles"],
+      swiftSettings: checked),
+    .executableTarget(
+      name: "IdefixCLI",
+      dependencies: [
+        "Idefix", "Conversion",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: checked),
+
+    // Tests: one target a room.
+    .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport"),
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
+
+for name in kernelTargets {
+  package.targets.append(
+    .target(
+      name: name, dependencies: ["KernelCore", "CIntrinsics"],
+      swiftSettings: kernel(clang: instructionSets[name] ?? [])))
+}

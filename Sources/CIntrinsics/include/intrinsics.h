@@ -1,0 +1,3 @@
+#ifndef IDEFIX_INTRINSICS_H
+#define IDEFIX_INTRINSICS_H
+#endif

@@ -1,0 +1,3 @@
+#ifndef IDEFIX_JPEG_H
+#define IDEFIX_JPEG_H
+#endif

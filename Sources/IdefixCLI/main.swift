@@ -1,0 +1,2 @@
+// Placeholder: this room is being built.
+print("idefix")
