@@ -8,8 +8,9 @@ import PackageDescription
 /// Flags for code that must stay safe: plain optimisation, overflow and bounds checks on.
 let checked: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("ExistentialAny")]
 
-/// Flags for the innermost loops: optimised in every configuration, no overflow checks, no runtime
-/// exclusivity checks. Only rooms that receive validated sizes may use them.
+/// Flags for the innermost loops: optimised in every configuration, overflow checks off.
+///
+/// Only rooms that receive validated sizes may use them.
 let kernel: [SwiftSetting] =
   checked + [.unsafeFlags(["-Ounchecked", "-wmo", "-enforce-exclusivity=unchecked"])]
 
@@ -62,33 +63,46 @@ let package = Package(
       name: "Kernels",
       dependencies: ["CIntrinsics", "Tensors", "KernelCore"]
         + kernelTargets.map { .target(name: $0) },
-      swiftSettings: checked),
+      swiftSettings: checked
+    ),
 
     // Bytes from outside: weights, text, pictures.
     .target(
       name: "WeightFiles",
       dependencies: ["Tensors", "CZstd", .product(name: "Crypto", package: "swift-crypto")],
-      swiftSettings: checked),
+      swiftSettings: checked
+    ),
     .target(name: "Tokenizers", swiftSettings: checked),
-    .target(name: "Images", dependencies: ["CJPEG", "CPNG", "CWebP", "CGIF"], swiftSettings: checked),
+    .target(
+      name: "Images",
+      dependencies: ["CJPEG", "CPNG", "CWebP", "CGIF"],
+      swiftSettings: checked
+    ),
 
     // The model and what is built on it.
     .target(
-      name: "IdeficsModel", dependencies: ["Tensors", "Kernels", "WeightFiles"],
-      swiftSettings: checked),
+      name: "IdeficsModel",
+      dependencies: ["Tensors", "Kernels", "WeightFiles"],
+      swiftSettings: checked
+    ),
     .target(
-      name: "Conversion", dependencies: ["Tensors", "WeightFiles", "IdeficsModel"],
-      swiftSettings: checked),
+      name: "Conversion",
+      dependencies: ["Tensors", "WeightFiles", "IdeficsModel"],
+      swiftSettings: checked
+    ),
     .target(
-      name: "Idefix", dependencies: ["IdeficsModel", "Tokenizers", "Images", "WeightFiles"],
-      swiftSettings: checked),
+      name: "Idefix",
+      dependencies: ["IdeficsModel", "Tokenizers", "Images", "WeightFiles"],
+      swiftSettings: checked
+    ),
     .executableTarget(
       name: "IdefixCLI",
       dependencies: [
         "Idefix", "Conversion",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
-      swiftSettings: checked),
+      swiftSettings: checked
+    ),
 
     // Tests: one target a room.
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport"),
@@ -100,6 +114,9 @@ let package = Package(
 for name in kernelTargets {
   package.targets.append(
     .target(
-      name: name, dependencies: ["KernelCore", "CIntrinsics"],
-      swiftSettings: kernel(clang: instructionSets[name] ?? [])))
+      name: name,
+      dependencies: ["KernelCore", "CIntrinsics"],
+      swiftSettings: kernel(clang: instructionSets[name] ?? [])
+    )
+  )
 }

@@ -52,8 +52,10 @@ public struct AlignedBuffer<Element: BitwiseCopyable>: ~Copyable {
   /// Turns the buffer into an immutable region that can be shared between threads.
   public consuming func freeze() -> ByteRegion {
     let region = ByteRegion(
-      baseAddress: UnsafeRawPointer(baseAddress), count: count * MemoryLayout<Element>.stride,
-      release: { UnsafeMutableRawPointer(mutating: $0).deallocate() })
+      baseAddress: UnsafeRawPointer(baseAddress),
+      count: count * MemoryLayout<Element>.stride,
+      release: { UnsafeMutableRawPointer(mutating: $0).deallocate() }
+    )
     discard self
     return region
   }

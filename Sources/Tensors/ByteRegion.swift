@@ -13,7 +13,8 @@ public final class ByteRegion: @unchecked Sendable {
 
   /// Takes ownership of `count` bytes at `baseAddress`; `release` gives them back.
   public init(
-    baseAddress: UnsafeRawPointer, count: Int,
+    baseAddress: UnsafeRawPointer,
+    count: Int,
     release: @escaping @Sendable (UnsafeRawPointer) -> Void
   ) {
     self.baseAddress = baseAddress

@@ -16,10 +16,14 @@ public struct PackedMatrix: Sendable {
 
   /// A matrix, or `nil` when a plane is missing, misaligned or of the wrong size.
   public init?(
-    layout: PackedLayout, codebook: Codebook = .uniform, codes: ByteSlice,
-    scales: ByteSlice? = nil, rowScales: ByteSlice? = nil
+    layout: PackedLayout,
+    codebook: Codebook = .uniform,
+    codes: ByteSlice,
+    scales: ByteSlice? = nil,
+    rowScales: ByteSlice? = nil
   ) {
-    guard codes.count == layout.byteCount(.codes), (scales?.count ?? 0) == layout.byteCount(.scales),
+    guard codes.count == layout.byteCount(.codes),
+      (scales?.count ?? 0) == layout.byteCount(.scales),
       (rowScales?.count ?? 0) == layout.byteCount(.rowScales),
       [codes, scales, rowScales].allSatisfy({
         UInt(bitPattern: $0?.baseAddress ?? UnsafeRawPointer(bitPattern: 64)) % 64 == 0
@@ -47,11 +51,16 @@ public struct PackedMatrix: Sendable {
     let base = tile * layout.tileBytes(.codes)
     switch layout.encoding {
     case .f32:
-      return codes.bytes.loadUnaligned(fromByteOffset: base + (column * 16 + lane) * 4, as: Float.self)
+      return codes.bytes.loadUnaligned(
+        fromByteOffset: base + (column * 16 + lane) * 4,
+        as: Float.self
+      )
     case .bf16:
       let offset = base + (column * 16 + lane) * 2
-      return BFloat16(bitPattern: codes.bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self))
-        .float
+      return BFloat16(
+        bitPattern: codes.bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)
+      )
+      .float
     case .q8:
       let code = Int8(bitPattern: codes.bytes[base + column / 4 * 64 + lane * 4 + column % 4])
       return scale(row: row, column: column) * Float(code)

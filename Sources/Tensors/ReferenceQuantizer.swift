@@ -9,7 +9,10 @@ public enum ReferenceQuantizer {
   /// codebook magnitude, `scale = ceil-rounded group share`, codes to nearest, ties to the lower code.
   /// - Returns: `nil` when the dimensions are not positive or do not fit `weights`.
   public static func pack(
-    _ weights: [Float], rows: Int, columns: Int, encoding: WeightEncoding,
+    _ weights: [Float],
+    rows: Int,
+    columns: Int,
+    encoding: WeightEncoding,
     codebook: Codebook = .uniform
   ) -> PackedMatrix? {
     guard let layout = PackedLayout(rows: rows, columns: columns, encoding: encoding),
@@ -58,9 +61,12 @@ public enum ReferenceQuantizer {
       }
     }
     return PackedMatrix(
-      layout: layout, codebook: codebook, codes: ByteSlice(codes.freeze()),
+      layout: layout,
+      codebook: codebook,
+      codes: ByteSlice(codes.freeze()),
       scales: encoding.isQuantized ? ByteSlice(scales.freeze()) : nil,
-      rowScales: encoding.isQuantized ? ByteSlice(rowScales.freeze()) : nil)
+      rowScales: encoding.isQuantized ? ByteSlice(rowScales.freeze()) : nil
+    )
   }
 
   private static func nearest(_ value: Float, in levels: [Int]) -> Int {
@@ -73,7 +79,9 @@ public enum ReferenceQuantizer {
   }
 
   private static func store<Bits: FixedWidthInteger>(
-    _ bits: Bits, at offset: Int, in buffer: inout AlignedBuffer<UInt8>
+    _ bits: Bits,
+    at offset: Int,
+    in buffer: inout AlignedBuffer<UInt8>
   ) {
     for byte in 0..<(Bits.bitWidth / 8) {
       buffer[offset + byte] = UInt8(truncatingIfNeeded: bits >> Bits(8 * byte))

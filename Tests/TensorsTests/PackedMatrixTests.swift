@@ -1,5 +1,5 @@
-import TestSupport
 import Tensors
+import TestSupport
 import Testing
 
 /// The largest error a packed value may have, as a share of the largest weight of its row.
@@ -14,7 +14,8 @@ private let errorBound: [WeightEncoding: Float] = [
     var generator = SeededGenerator(seed: 7)
     let weights = generator.normals(rows * columns)
     let packed = try #require(
-      ReferenceQuantizer.pack(weights, rows: rows, columns: columns, encoding: encoding))
+      ReferenceQuantizer.pack(weights, rows: rows, columns: columns, encoding: encoding)
+    )
     let bound = try #require(errorBound[encoding])
     for row in 0..<rows {
       let expected = weights[(row * columns)..<((row + 1) * columns)]
