@@ -92,7 +92,10 @@ let package = Package(
     ),
     .target(
       name: "Idefix",
-      dependencies: ["IdeficsModel", "Tokenizers", "Images", "WeightFiles"],
+      dependencies: [
+        "IdeficsModel", "Tokenizers", "Images", "WeightFiles",
+        .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: checked
     ),
     .executableTarget(

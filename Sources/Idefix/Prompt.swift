@@ -1,0 +1,100 @@
+// What a user asks: text and images in order, or a conversation. Plain values: rendering them to token
+// ids is PromptRenderer's work, reading them from JSON PromptJSON's, from markdown MarkdownPrompt's.
+
+/// An image of a prompt.
+public struct ImageInput: Sendable, Equatable {
+  /// The two ways to give an image.
+  public enum Content: Sendable, Equatable {
+    /// The bytes of a JPEG, PNG, WebP or GIF file.
+    case encoded([UInt8])
+    /// Normalised pixels `[3, size, size]`, as the processor makes them.
+    case pixels([Float])
+  }
+
+  /// The image itself.
+  public var content: Content
+
+  /// An image file's bytes.
+  public static func encoded(_ bytes: [UInt8]) -> ImageInput { .init(content: .encoded(bytes)) }
+
+  /// Pixels that were processed already: `[3, size, size]`.
+  public static func pixels(_ values: [Float]) -> ImageInput { .init(content: .pixels(values)) }
+}
+
+/// One piece of a prompt.
+public enum PromptPart: Sendable, Equatable {
+  /// Text; special tokens in it are plain text unless the prompt says otherwise.
+  case text(String)
+  /// An image.
+  case image(ImageInput)
+}
+
+/// One turn of a conversation.
+public struct ChatMessage: Sendable, Equatable {
+  /// Who speaks.
+  public enum Role: String, Sendable, CaseIterable {
+    /// Instructions before the first turn.
+    case system
+    /// The person.
+    case user
+    /// The model.
+    case assistant
+  }
+
+  /// Who speaks.
+  public var role: Role
+  /// What is said, in order.
+  public var content: [PromptPart]
+
+  /// A turn of several parts.
+  public init(role: Role, content: [PromptPart]) {
+    self.role = role
+    self.content = content
+  }
+
+  /// A turn of text only.
+  public init(role: Role, text: String) { self.init(role: role, content: [.text(text)]) }
+}
+
+/// A prompt: interleaved parts exactly as the Hugging Face processor takes them, or a conversation.
+public struct Prompt: Sendable, Equatable {
+  /// The two shapes of a prompt.
+  public enum Content: Sendable, Equatable {
+    /// Parts in order, with no turns around them.
+    case interleaved([PromptPart])
+    /// Turns; the instruct template is put around them and the assistant's turn is opened.
+    case chat([ChatMessage])
+  }
+
+  /// What is asked.
+  public var content: Content
+  /// Whether `<end_of_utterance>`, `</s>` and the like in text are tokens.
+  ///
+  /// `<image>` in text is refused then.
+  public var parsesSpecialTokens = false
+  /// Interleaved only: `<end_of_utterance>` between adjacent texts; `nil`: if the tokenizer has that token.
+  public var insertsEndOfUtterance: Bool?
+  /// Interleaved only: ends the prompt with `</s>`.
+  public var appendsEOS = false
+  /// Chat only: breaks up `\nUser:` and `\nAssistant:` inside a message, so that it cannot pose as a turn.
+  public var escapesRoles = false
+
+  /// A prompt of either shape.
+  public init(_ content: Content) { self.content = content }
+
+  /// Parts in order, with no turns around them.
+  public static func interleaved(_ parts: [PromptPart]) -> Prompt { Prompt(.interleaved(parts)) }
+
+  /// A conversation, answered by the assistant.
+  public static func chat(_ messages: [ChatMessage]) -> Prompt { Prompt(.chat(messages)) }
+
+  /// Images in order.
+  public var images: [ImageInput] {
+    let parts: [PromptPart] =
+      switch content {
+      case .interleaved(let parts): parts
+      case .chat(let messages): messages.flatMap(\.content)
+      }
+    return parts.compactMap { if case .image(let image) = $0 { image } else { nil } }
+  }
+}
