@@ -72,6 +72,10 @@ public struct TokenEvent: Sendable, Equatable {
   public var logprob: Float
   /// The most probable tokens at this place, best first; as many as were asked for.
   public var top: [TokenLogprob]
+  /// Why the answer ends with this token; `nil` while it goes on.
+  ///
+  /// A front end that must mark its last message needs it with the token, not after it.
+  public var finishReason: FinishReason?
 }
 
 /// Why an answer ended.

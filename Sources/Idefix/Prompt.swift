@@ -56,14 +56,16 @@ public struct ChatMessage: Sendable, Equatable {
   public init(role: Role, text: String) { self.init(role: role, content: [.text(text)]) }
 }
 
-/// A prompt: interleaved parts exactly as the Hugging Face processor takes them, or a conversation.
+/// A prompt: interleaved parts exactly as the Hugging Face processor takes them, a conversation, or token ids.
 public struct Prompt: Sendable, Equatable {
-  /// The two shapes of a prompt.
+  /// The shapes of a prompt.
   public enum Content: Sendable, Equatable {
     /// Parts in order, with no turns around them.
     case interleaved([PromptPart])
     /// Turns; the instruct template is put around them and the assistant's turn is opened.
     case chat([ChatMessage])
+    /// Token ids as they are, `<s>` included; ids of image tokens are refused.
+    case tokens([Int32])
   }
 
   /// What is asked.
@@ -79,7 +81,7 @@ public struct Prompt: Sendable, Equatable {
   /// Chat only: breaks up `\nUser:` and `\nAssistant:` inside a message, so that it cannot pose as a turn.
   public var escapesRoles = false
 
-  /// A prompt of either shape.
+  /// A prompt of any shape.
   public init(_ content: Content) { self.content = content }
 
   /// Parts in order, with no turns around them.
@@ -94,6 +96,7 @@ public struct Prompt: Sendable, Equatable {
       switch content {
       case .interleaved(let parts): parts
       case .chat(let messages): messages.flatMap(\.content)
+      case .tokens: []
       }
     return parts.compactMap { if case .image(let image) = $0 { image } else { nil } }
   }
