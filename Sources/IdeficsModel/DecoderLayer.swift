@@ -1,0 +1,83 @@
+// One LLaMA decoder layer: causal self-attention with rotary positions, then a SwiGLU MLP.
+// Source: Touvron et al., "LLaMA: open and efficient foundation language models", 2023.
+
+import Kernels
+import Tensors
+
+/// Weights of one decoder layer.
+struct DecoderLayerWeights: Sendable {
+  let attentionNorm: DenseTensor  // [hidden]
+  let query: PackedMatrix  // [hidden, hidden]
+  let key: PackedMatrix  // [hidden, hidden]
+  let value: PackedMatrix  // [hidden, hidden]
+  let output: PackedMatrix  // [hidden, hidden]
+  let mlpNorm: DenseTensor  // [hidden]
+  let mlp: GatedMLPWeights
+
+  init(_ binder: WeightBinder, _ index: Int, _ c: Configuration) throws(ModelError) {
+    let prefix = WeightNames.decoderLayer(index)
+    let hidden = c.hiddenSize
+    attentionNorm = try binder.dense(prefix + "input_layernorm.weight", hidden)
+    query = try binder.matrix(prefix + "self_attn.q_proj.weight", hidden, hidden)
+    key = try binder.matrix(prefix + "self_attn.k_proj.weight", hidden, hidden)
+    value = try binder.matrix(prefix + "self_attn.v_proj.weight", hidden, hidden)
+    output = try binder.matrix(prefix + "self_attn.o_proj.weight", hidden, hidden)
+    mlpNorm = try binder.dense(prefix + "post_attention_layernorm.weight", hidden)
+    mlp = try GatedMLPWeights(binder, prefix + "mlp.", c)
+  }
+
+  /// `x += attention(x)`, then `x += MLP(x)`; the new keys and values go into the sequences' pages of
+  /// this layer first, so that a token sees itself.
+  func apply(
+    _ c: Configuration,
+    _ k: ComputeContext,
+    _ s: TextActivations,
+    _ step: StepPlan,
+    layer: Int,
+    cache: PageStore
+  ) {
+    let hidden = c.hiddenSize
+    k.rmsNorm(s.x, weight: attentionNorm, eps: c.rmsNormEpsilon, into: &s.normed)
+    k.linear(s.normed, [query, key, value], into: &s.projected)
+    k.rotary(
+      &s.projected,
+      column: 0,
+      heads: c.heads,
+      headDim: c.headDim,
+      positions: step.positions
+    )
+    k.rotary(
+      &s.projected,
+      column: hidden,
+      heads: c.heads,
+      headDim: c.headDim,
+      positions: step.positions
+    )
+    for slice in step.slices {
+      k.store(
+        keys: s.projected,
+        keyColumn: hidden,
+        values: s.projected,
+        valueColumn: 2 * hidden,
+        rows: slice.rows,
+        into: cache,
+        pages: slice.pages.layers[layer],
+        at: slice.position
+      )
+    }
+    k.attention(
+      s.projected,
+      column: 0,
+      scale: 1 / Float(c.headDim).squareRoot(),
+      spans: step.selfSpans(layer: layer),
+      cache: cache,
+      into: &s.attended
+    )
+    k.linearAdd(s.attended, output, into: &s.x)
+
+    k.rmsNorm(s.x, weight: mlpNorm, eps: c.rmsNormEpsilon, into: &s.normed)
+    k.linear(s.normed, [mlp.gate, mlp.up], into: &s.gateUp)
+    k.siluGate(s.gateUp, into: &s.inner)
+    k.linearAdd(s.inner, mlp.down, into: &s.x)
+  }
+}
