@@ -1,0 +1,13 @@
+// Memory of this process as the kernel counts it.
+
+import Glibc
+
+/// Resident memory of this process.
+enum ProcessMemory {
+  /// Largest resident set so far, in bytes.
+  static var peakResidentBytes: Int {
+    var usage = rusage()
+    guard getrusage(RUSAGE_SELF, &usage) == 0 else { return 0 }
+    return usage.ru_maxrss * 1024
+  }
+}

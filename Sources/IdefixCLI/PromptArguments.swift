@@ -1,0 +1,158 @@
+// What to ask: images, a prompt, or a file with messages.
+
+import ArgumentParser
+import Foundation
+import Idefix
+
+/// The prompt of `run` and `score`.
+struct PromptArguments: ParsableArguments {
+  @Option(
+    name: .customLong("image"),
+    help: ArgumentHelp(
+      "An image file (JPEG, PNG, WebP or GIF); images precede the prompt, in order.",
+      valueName: "path"
+    )
+  )
+  var images: [String] = []
+
+  @Option(
+    help: ArgumentHelp("Read the prompt from a file; - is standard input.", valueName: "path"))
+  var promptFile: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "OpenAI chat messages, or {\"prompt\": [{\"text\": …}, {\"image\": …}]}.", valueName: "path"))
+  var messages: String?
+
+  @Flag(help: "Take ![](path) in the prompt as images.")
+  var markdown = false
+
+  @Flag(help: "No User/Assistant turn around the prompt of an instruct model.")
+  var raw = false
+
+  @Flag(help: "Take special tokens such as <end_of_utterance> in a raw prompt as tokens.")
+  var parseSpecial = false
+
+  func validate() throws {
+    if messages != nil, promptFile != nil || markdown || raw || !images.isEmpty {
+      throw ValidationError(
+        "--messages holds the whole prompt; it excludes --image, --prompt-file, --markdown and --raw."
+      )
+    }
+  }
+
+  /// The prompt for a model.
+  ///
+  /// - Parameters:
+  ///   - text: the PROMPT argument, if there was one.
+  ///   - isInstruct: whether the model takes turns by default.
+  func prompt(text: String?, isInstruct: Bool) throws -> Prompt {
+    if let messages {
+      guard text == nil else {
+        throw CommandFailure(.usage, "--messages holds the whole prompt; PROMPT must not be given.")
+      }
+      let folder = URL(filePath: messages).deletingLastPathComponent()
+      var prompt = try PromptJSON.parse(InputFile.read(messages)) { source in
+        try InputFile.image(source, relativeTo: folder)
+      }
+      prompt.parsesSpecialTokens = parseSpecial
+      return prompt
+    }
+    var parts: [PromptPart] = []
+    for path in images {
+      parts.append(.image(.encoded(try InputFile.read(path))))
+    }
+    if let text = try promptFile.map(Self.text(ofFile:)) ?? text {
+      if markdown {
+        parts += try MarkdownPrompt.parts(of: text) { source in
+          try InputFile.image(source, relativeTo: nil)
+        }
+      } else {
+        parts.append(.text(text))
+      }
+    }
+    guard !parts.isEmpty else {
+      throw CommandFailure(.usage, "There is nothing to ask: give a PROMPT, --image or --messages.")
+    }
+    var prompt =
+      isInstruct && !raw
+      ? Prompt.chat([ChatMessage(role: .user, content: parts)]) : Prompt.interleaved(parts)
+    prompt.parsesSpecialTokens = parseSpecial
+    return prompt
+  }
+
+  private static func text(ofFile path: String) throws -> String {
+    let bytes = path == "-" ? try InputFile.readStandardInput() : try InputFile.read(path)
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw CommandFailure(.data, "\(path) is not UTF-8 text.")
+    }
+    return text
+  }
+}
+
+/// Model and prompt as they stand on the command line: `[MODEL] [PROMPT]`.
+struct ModelAndPrompt {
+  let model: String?
+  let prompt: String?
+
+  /// Two words are model and prompt; one word is a model if it ends in `.idfx`, else a prompt.
+  init(_ words: [String]) throws {
+    switch words.count {
+    case 0: (model, prompt) = (nil, nil)
+    case 1 where words[0].hasSuffix(".idfx"): (model, prompt) = (words[0], nil)
+    case 1: (model, prompt) = (nil, words[0])
+    case 2: (model, prompt) = (words[0], words[1])
+    default: throw ValidationError("At most a MODEL and a PROMPT are expected; quote the prompt.")
+    }
+  }
+}
+
+/// Files named on the command line.
+enum InputFile {
+  /// Largest file taken whole: far beyond any image or prompt.
+  private static let limit = 256 << 20
+
+  /// The bytes of a file.
+  static func read(_ path: String) throws -> [UInt8] {
+    guard FileManager.default.fileExists(atPath: path) else {
+      throw CommandFailure(.noInput, "There is no file \(path).")
+    }
+    do {
+      let handle = try FileHandle(forReadingFrom: URL(filePath: path))
+      return try bytes(of: handle, named: path)
+    } catch let error as CommandFailure {
+      throw error
+    } catch {
+      throw CommandFailure(.inputOutput, "\(path) cannot be read.")
+    }
+  }
+
+  /// Everything on standard input.
+  static func readStandardInput() throws -> [UInt8] {
+    try bytes(of: .standardInput, named: "Standard input")
+  }
+
+  /// An image named in a messages file or in markdown: a path, a `file:` or a `data:` URI.
+  static func image(_ source: String, relativeTo folder: URL?) throws -> ImageInput {
+    if source.hasPrefix("data:") {
+      guard let marker = source.range(of: ";base64,"),
+        let data = Data(base64Encoded: String(source[marker.upperBound...]))
+      else { throw CommandFailure(.data, "A data: URI is not base64.") }
+      return .encoded(Array(data))
+    }
+    if source.hasPrefix("http://") || source.hasPrefix("https://") {
+      throw CommandFailure(
+        .usage, "Images are not fetched from the network here; download \(source) first.")
+    }
+    let path = source.hasPrefix("file://") ? URL(string: source)?.path ?? source : source
+    return .encoded(try read(folder.map { URL(filePath: path, relativeTo: $0).path } ?? path))
+  }
+
+  private static func bytes(of handle: FileHandle, named name: String) throws -> [UInt8] {
+    guard let data = try handle.read(upToCount: limit + 1) else { return [] }
+    guard data.count <= limit else {
+      throw CommandFailure(.data, "\(name) is larger than \(ByteCount(limit)).")
+    }
+    return Array(data)
+  }
+}

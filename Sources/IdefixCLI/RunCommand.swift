@@ -1,0 +1,163 @@
+// `idefix run`: one prompt, one answer, streamed as it is made.
+
+import ArgumentParser
+import Foundation
+import Idefix
+
+/// Answers one prompt.
+struct RunCommand: Subcommand {
+  static let configuration = CommandConfiguration(
+    commandName: "run",
+    abstract: "Answer one prompt with images.",
+    discussion: """
+      Example: idefix run idefics-9b-instruct.idfx --image dog.jpg "What is in this image?"
+      """
+  )
+
+  @Argument(
+    help: ArgumentHelp(
+      "A model file (.idfx; default: $IDEFIX_MODEL or the demo model), then the prompt.",
+      valueName: "[MODEL] [PROMPT]"
+    )
+  )
+  var words: [String] = []
+
+  @OptionGroup(title: "Prompt") var promptArguments: PromptArguments
+  @OptionGroup(title: "Sampling") var sampling: SamplingArguments
+  @OptionGroup(title: "Model") var model: ModelArguments
+
+  @Flag(help: "Print one JSON document instead of text.")
+  var json = false
+
+  @Flag(help: "Print timings and memory to stderr afterwards.")
+  var stats = false
+
+  func execute() async throws {
+    let names = try ModelAndPrompt(words)
+    let start = ContinuousClock.now
+    let engine = try await model.loadEngine(names.model)
+    let loadTime = ContinuousClock.now - start
+    let prompt = try promptArguments.prompt(text: names.prompt, isInstruct: engine.info.isInstruct)
+    let request = GenerationRequest(prompt: prompt, sampling: sampling.options)
+
+    let bar = ProgressBar("Reading", unit: .items("images"), isQuiet: model.quiet || json)
+    var result: GenerationResult?
+    var endsLine = false
+    for try await event in engine.generate(request) {
+      switch event {
+      case .started, .promptScored: break
+      case .progress(.images(let done, let total)): bar.update(done: done, total: total)
+      case .progress(.prefill): break
+      case .token(let token):
+        bar.clear()
+        guard !json else { break }
+        // The prompt ended without a space; the answer's own leading one is not wanted on screen.
+        Terminal.write(token.index == 0 ? String(token.text.drop { $0 == " " }) : token.text)
+        endsLine = token.text.hasSuffix("\n")
+      case .finished(let finished): result = finished
+      }
+    }
+    await engine.shutDown()
+    guard let result, let answer = result.sequences.first else {
+      throw CommandFailure(.software, "The engine ended without a result.")
+    }
+    if json {
+      try JSONOutput.write(RunReport(result, answer: answer, loadTime: loadTime))
+    } else {
+      Terminal.write(answer.trailingText)
+      if !endsLine || !answer.trailingText.isEmpty { Terminal.write("\n") }
+    }
+    if stats { Terminal.writeError(RunReport(result, answer: answer, loadTime: loadTime).summary) }
+  }
+}
+
+/// What `run --json` prints.
+struct RunReport: Encodable {
+  struct Timings: Encodable {
+    let loadMs: Double
+    let decodeImageMs: Double
+    let visionMs: Double
+    let prefillMs: Double
+    let decodeMs: Double
+    let prefillTokensPerS: Double
+    let decodeTokensPerS: Double
+  }
+
+  struct Memory: Encodable {
+    let peakRssBytes: Int
+  }
+
+  struct Logprob: Encodable {
+    let id: Int32
+    let text: String
+    let logprob: Float
+    let top: [Alternative]
+  }
+
+  struct Alternative: Encodable {
+    let id: Int32
+    let text: String
+    let logprob: Float
+  }
+
+  let text: String
+  let tokens: [Int32]
+  let finishReason: String
+  let promptTokens: Int
+  let images: Int
+  let seed: UInt64?
+  let timings: Timings
+  let memory: Memory
+  let logprobs: [Logprob]?
+
+  init(_ result: GenerationResult, answer: GeneratedSequence, loadTime: Duration) {
+    text = answer.text
+    tokens = answer.tokens.map(\.id)
+    finishReason = answer.finishReason.rawValue
+    promptTokens = result.prompt.tokens.count
+    images = result.prompt.images
+    seed = result.prompt.seed
+    let receipt = result.receipt
+    timings = Timings(
+      loadMs: loadTime / .milliseconds(1),
+      decodeImageMs: receipt.decodeImages.milliseconds,
+      visionMs: receipt.encodeImages.milliseconds,
+      prefillMs: receipt.prefill.milliseconds,
+      decodeMs: receipt.decode.milliseconds,
+      prefillTokensPerS: receipt.prefillTokensPerSecond,
+      decodeTokensPerS: receipt.decodeTokensPerSecond
+    )
+    memory = Memory(peakRssBytes: ProcessMemory.peakResidentBytes)
+    let scored = answer.tokens.map { token in
+      Logprob(
+        id: token.id,
+        text: token.piece,
+        logprob: token.logprob,
+        top: token.top.map { Alternative(id: $0.id, text: $0.text, logprob: $0.logprob) }
+      )
+    }
+    logprobs = scored.contains { !$0.top.isEmpty } ? scored : nil
+  }
+
+  /// The same for a person.
+  var summary: String {
+    func milliseconds(_ value: Double) -> String { String(format: "%.0f ms", value) }
+    var lines = ["load \(milliseconds(timings.loadMs))"]
+    if images > 0 {
+      lines.append(
+        "\(images) image\(images == 1 ? "" : "s"): decode \(milliseconds(timings.decodeImageMs)), "
+          + "vision \(milliseconds(timings.visionMs))"
+      )
+    }
+    lines.append(
+      String(
+        format: "prompt %d tokens: %.0f ms, %.1f tok/s", promptTokens, timings.prefillMs,
+        timings.prefillTokensPerS))
+    lines.append(
+      String(
+        format: "answer %d tokens: %.0f ms, %.1f tok/s", tokens.count, timings.decodeMs,
+        timings.decodeTokensPerS))
+    lines.append("peak memory \(ByteCount(memory.peakRssBytes))")
+    return lines.joined(separator: "; ") + "\n"
+  }
+}

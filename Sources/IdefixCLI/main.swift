@@ -1,2 +1,0 @@
-// Placeholder: this room is being built.
-print("idefix")
