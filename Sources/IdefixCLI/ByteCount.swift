@@ -14,7 +14,11 @@ struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
       "K": 1024, "M": 1_048_576, "G": 1_073_741_824, "T": 1_099_511_627_776,
     ]
     var digits = argument.uppercased()
-    if digits.hasSuffix("IB") { digits.removeLast(2) } else if digits.hasSuffix("B") { digits.removeLast() }
+    if digits.hasSuffix("IB") {
+      digits.removeLast(2)
+    } else if digits.hasSuffix("B") {
+      digits.removeLast()
+    }
     var unit = 1.0
     if let last = digits.last, let known = units[last] {
       unit = known
@@ -36,6 +40,7 @@ struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
     guard index > 0 else { return "\(bytes) B" }
     let digits = value < 10 ? 100.0 : value < 100 ? 10.0 : 1.0
     let rounded = (value * digits).rounded() / digits
-    return rounded == rounded.rounded() ? "\(Int(rounded)) \(names[index])" : "\(rounded) \(names[index])"
+    return rounded == rounded.rounded()
+      ? "\(Int(rounded)) \(names[index])" : "\(rounded) \(names[index])"
   }
 }

@@ -62,7 +62,9 @@ enum ModelPath {
       return try existing(path)
     }
     let program = Bundle.main.executableURL?.resolvingSymlinksInPath().deletingLastPathComponent()
-    let starts = [URL(filePath: FileManager.default.currentDirectoryPath), program].compactMap(\.self)
+    let starts = [URL(filePath: FileManager.default.currentDirectoryPath), program].compactMap(
+      \.self
+    )
     for start in starts {
       var folder = start
       for _ in 0..<6 {

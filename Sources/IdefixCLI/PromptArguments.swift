@@ -16,12 +16,16 @@ struct PromptArguments: ParsableArguments {
   var images: [String] = []
 
   @Option(
-    help: ArgumentHelp("Read the prompt from a file; - is standard input.", valueName: "path"))
+    help: ArgumentHelp("Read the prompt from a file; - is standard input.", valueName: "path")
+  )
   var promptFile: String?
 
   @Option(
     help: ArgumentHelp(
-      "OpenAI chat messages, or {\"prompt\": [{\"text\": …}, {\"image\": …}]}.", valueName: "path"))
+      "OpenAI chat messages, or {\"prompt\": [{\"text\": …}, {\"image\": …}]}.",
+      valueName: "path"
+    )
+  )
   var messages: String?
 
   @Flag(help: "Take ![](path) in the prompt as images.")
@@ -52,20 +56,20 @@ struct PromptArguments: ParsableArguments {
         throw CommandFailure(.usage, "--messages holds the whole prompt; PROMPT must not be given.")
       }
       let folder = URL(filePath: messages).deletingLastPathComponent()
-      var prompt = try PromptJSON.parse(InputFile.read(messages)) { source in
-        try InputFile.image(source, relativeTo: folder)
+      var prompt = try PromptJSON.parse(UserFile.read(messages)) { source in
+        try UserFile.image(source, relativeTo: folder)
       }
       prompt.parsesSpecialTokens = parseSpecial
       return prompt
     }
     var parts: [PromptPart] = []
     for path in images {
-      parts.append(.image(.encoded(try InputFile.read(path))))
+      parts.append(.image(.encoded(try UserFile.read(path))))
     }
     if let text = try promptFile.map(Self.text(ofFile:)) ?? text {
       if markdown {
         parts += try MarkdownPrompt.parts(of: text) { source in
-          try InputFile.image(source, relativeTo: nil)
+          try UserFile.image(source, relativeTo: nil)
         }
       } else {
         parts.append(.text(text))
@@ -82,7 +86,7 @@ struct PromptArguments: ParsableArguments {
   }
 
   private static func text(ofFile path: String) throws -> String {
-    let bytes = path == "-" ? try InputFile.readStandardInput() : try InputFile.read(path)
+    let bytes = path == "-" ? try UserFile.readStandardInput() : try UserFile.read(path)
     guard let text = String(validating: bytes, as: UTF8.self) else {
       throw CommandFailure(.data, "\(path) is not UTF-8 text.")
     }
@@ -108,7 +112,7 @@ struct ModelAndPrompt {
 }
 
 /// Files named on the command line.
-enum InputFile {
+enum UserFile {
   /// Largest file taken whole: far beyond any image or prompt.
   private static let limit = 256 << 20
 
@@ -142,7 +146,9 @@ enum InputFile {
     }
     if source.hasPrefix("http://") || source.hasPrefix("https://") {
       throw CommandFailure(
-        .usage, "Images are not fetched from the network here; download \(source) first.")
+        .usage,
+        "Images are not fetched from the network here; download \(source) first."
+      )
     }
     let path = source.hasPrefix("file://") ? URL(string: source)?.path ?? source : source
     return .encoded(try read(folder.map { URL(filePath: path, relativeTo: $0).path } ?? path))

@@ -151,12 +151,20 @@ struct RunReport: Encodable {
     }
     lines.append(
       String(
-        format: "prompt %d tokens: %.0f ms, %.1f tok/s", promptTokens, timings.prefillMs,
-        timings.prefillTokensPerS))
+        format: "prompt %d tokens: %.0f ms, %.1f tok/s",
+        promptTokens,
+        timings.prefillMs,
+        timings.prefillTokensPerS
+      )
+    )
     lines.append(
       String(
-        format: "answer %d tokens: %.0f ms, %.1f tok/s", tokens.count, timings.decodeMs,
-        timings.decodeTokensPerS))
+        format: "answer %d tokens: %.0f ms, %.1f tok/s",
+        tokens.count,
+        timings.decodeMs,
+        timings.decodeTokensPerS
+      )
+    )
     lines.append("peak memory \(ByteCount(memory.peakRssBytes))")
     return lines.joined(separator: "; ") + "\n"
   }

@@ -63,7 +63,9 @@ struct SamplingArguments: ParsableArguments {
     options.frequencyPenalty = frequencyPenalty
     options.presencePenalty = presencePenalty
     options.logitBias = Dictionary(
-      logitBias.map { ($0.token, $0.value) }, uniquingKeysWith: { _, last in last })
+      logitBias.map { ($0.token, $0.value) },
+      uniquingKeysWith: { _, last in last }
+    )
     options.badWords = badWords
     options.stop = stop
     options.seed = seed

@@ -45,15 +45,19 @@ struct ScoreCommand: Subcommand {
     }
     for token in scored {
       let value = token.logprob.map { String(format: "%10.4f", $0) } ?? "         –"
-      let alternatives = token.top.map { "\(quoted($0.text)) \(String(format: "%.3f", $0.logprob))" }
+      let alternatives = token.top.map {
+        "\(quoted($0.text)) \(String(format: "%.3f", $0.logprob))"
+      }
       Terminal.write(
         "\(value)  \(String(format: "%6d", token.id))  \(quoted(token.text))"
-          + (alternatives.isEmpty ? "" : "    " + alternatives.joined(separator: "  ")) + "\n")
+          + (alternatives.isEmpty ? "" : "    " + alternatives.joined(separator: "  ")) + "\n"
+      )
     }
     let values = scored.compactMap(\.logprob)
     let mean = values.isEmpty ? 0 : Double(values.reduce(0, +)) / Double(values.count)
     Terminal.write(
-      String(format: "%d tokens, mean %.4f, perplexity %.3f\n", values.count, mean, exp(-mean)))
+      String(format: "%d tokens, mean %.4f, perplexity %.3f\n", values.count, mean, exp(-mean))
+    )
   }
 
   private func quoted(_ text: String) -> String { text.debugDescription }

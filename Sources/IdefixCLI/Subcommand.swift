@@ -3,8 +3,8 @@
 import ArgumentParser
 import Conversion
 import Glibc
-import Idefix
 import IdeficsModel
+import Idefix
 import Images
 import Kernels
 import Tokenizers
@@ -88,5 +88,9 @@ private func status(of category: EngineError.Category) -> ExitStatus {
 }
 
 private func status(of error: WeightFileError) -> ExitStatus {
-  .data
+  switch error.kind {
+  case .noInput: .noInput
+  case .badData: .data
+  case .inputOutput: .inputOutput
+  }
 }

@@ -23,7 +23,9 @@ enum Terminal {
       let written = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
       if written < 0, errno == EINTR { continue }
       // EPIPE: nobody reads any more (`idefix run | head`), and there is nothing left to tell.
-      guard written > 0 else { exit(descriptor == STDOUT_FILENO ? ExitStatus.inputOutput.rawValue : 0) }
+      guard written > 0 else {
+        exit(descriptor == STDOUT_FILENO ? ExitStatus.inputOutput.rawValue : 0)
+      }
       bytes = bytes.dropFirst(written)
     }
   }
@@ -91,7 +93,8 @@ final class ProgressBar: Sendable {
     var line = "\(title) \(Int(share * 100)) %"
     if Terminal.showsProgress {
       let filled = Int(share * 24)
-      line = "\(title) [\(String(repeating: "█", count: filled))"
+      line =
+        "\(title) [\(String(repeating: "█", count: filled))"
         + "\(String(repeating: "·", count: 24 - filled))] \(Int(share * 100)) %"
     }
     switch unit {
