@@ -1,0 +1,39 @@
+// JPEG through libjpeg-turbo's defaults, as Pillow uses them: grey, YCbCr and RGB to RGB, CMYK and
+// YCCK through stored CMYK. Refuses 12-bit, lossless and two-component files.
+
+import CJPEG
+
+enum JPEG {
+  /// Decodes a JPEG file.
+  static func decode(
+    _ bytes: UnsafeRawBufferPointer, limits: ImageLimits
+  ) throws(ImageError) -> RGBImage {
+    var decoder: OpaquePointer?
+    var info = idefix_jpeg_info()
+    let start = bytes.bindMemory(to: UInt8.self).baseAddress
+    try check(idefix_jpeg_open(start, bytes.count, &decoder, &info), limits)
+    defer { idefix_jpeg_close(decoder) }
+
+    let width = Int(info.width)
+    let height = Int(info.height)
+    try limits.check(width: width, height: height, format: .jpeg)
+    let scans = Int32(clamping: limits.scans)
+    var (pixels, status) = [UInt8].written(count: width * height * Int(info.channels)) {
+      idefix_jpeg_read(decoder, scans, $0)
+    }
+    try check(status, limits)
+    if info.channels == 4 { PixelConversion.convert(invertedCMYK: &pixels) }
+    return RGBImage(width: width, height: height, pixels: pixels)
+  }
+
+  private static func check(_ status: Int32, _ limits: ImageLimits) throws(ImageError) {
+    switch Int(status) {
+    case IDEFIX_JPEG_OK: return
+    case IDEFIX_JPEG_TRUNCATED: throw .truncated(.jpeg)
+    case IDEFIX_JPEG_UNSUPPORTED: throw .unsupported(.jpeg)
+    case IDEFIX_JPEG_TOO_MANY_SCANS: throw .tooManyScans(limit: limits.scans)
+    case IDEFIX_JPEG_OUT_OF_MEMORY: throw .outOfMemory(.jpeg)
+    default: throw .corrupt(.jpeg)
+    }
+  }
+}

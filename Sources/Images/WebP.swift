@@ -1,0 +1,78 @@
+// WebP, lossy and lossless, with or without alpha: a still picture, or the first frame of an animation
+// on its canvas. What that frame does not cover is transparent, hence white, or black when the file
+// declares no alpha, as Pillow shows it.
+
+import CWebP
+
+enum WebP {
+  /// Decodes the first frame of a WebP file.
+  static func decode(
+    _ bytes: UnsafeRawBufferPointer, limits: ImageLimits
+  ) throws(ImageError) -> RGBImage {
+    let start = bytes.bindMemory(to: UInt8.self).baseAddress
+    var features = WebPBitstreamFeatures()
+    try check(WebPGetFeatures(start, bytes.count, &features))
+    let width = Int(features.width)
+    let height = Int(features.height)
+    try limits.check(width: width, height: height, format: .webp)
+
+    var file = WebPData(bytes: start, size: bytes.count)
+    var state = WEBP_DEMUX_PARSE_ERROR
+    guard let demuxer = WebPDemuxPartial(&file, &state) else {
+      throw state == WEBP_DEMUX_PARSE_ERROR ? .corrupt(.webp) : .truncated(.webp)
+    }
+    defer { WebPDemuxDelete(demuxer) }
+    var frame = WebPIterator()
+    guard WebPDemuxGetFrame(demuxer, 1, &frame) != 0, frame.complete != 0 else {
+      throw .truncated(.webp)
+    }
+    defer { WebPDemuxReleaseIterator(&frame) }
+
+    let hasAlpha = features.has_alpha != 0
+    let channels = hasAlpha ? 4 : 3
+    var canvas = [UInt8](repeating: 0, count: width * height * channels)
+    try draw(frame, on: &canvas, width: width, height: height, hasAlpha: hasAlpha)
+    if hasAlpha { PixelConversion.compositeOverWhite(rgba: &canvas) }
+    return RGBImage(width: width, height: height, pixels: canvas)
+  }
+
+  /// Decodes one frame into its place on the canvas.
+  private static func draw(
+    _ frame: WebPIterator, on canvas: inout [UInt8], width: Int, height: Int, hasAlpha: Bool
+  ) throws(ImageError) {
+    let left = Int(frame.x_offset)
+    let top = Int(frame.y_offset)
+    guard left >= 0, top >= 0, frame.width > 0, frame.height > 0,
+      left + Int(frame.width) <= width, top + Int(frame.height) <= height
+    else { throw .corrupt(.webp) }
+
+    var config = WebPDecoderConfig()
+    guard WebPInitDecoderConfig(&config) != 0 else { throw .unsupported(.webp) }
+    try check(WebPGetFeatures(frame.fragment.bytes, frame.fragment.size, &config.input))
+    guard config.input.width == frame.width, config.input.height == frame.height else {
+      throw .corrupt(.webp)
+    }
+    let channels = hasAlpha ? 4 : 3
+    let offset = (top * width + left) * channels
+    let status = canvas.withUnsafeMutableBufferPointer { canvas in
+      config.output.colorspace = hasAlpha ? MODE_RGBA : MODE_RGB
+      config.output.is_external_memory = 1
+      config.output.u.RGBA.rgba = canvas.baseAddress.map { $0 + offset }
+      config.output.u.RGBA.stride = Int32(width * channels)
+      config.output.u.RGBA.size = canvas.count - offset
+      return WebPDecode(frame.fragment.bytes, frame.fragment.size, &config)
+    }
+    WebPFreeDecBuffer(&config.output)
+    try check(status)
+  }
+
+  private static func check(_ status: VP8StatusCode) throws(ImageError) {
+    switch status {
+    case VP8_STATUS_OK: return
+    case VP8_STATUS_NOT_ENOUGH_DATA: throw .truncated(.webp)
+    case VP8_STATUS_OUT_OF_MEMORY: throw .outOfMemory(.webp)
+    case VP8_STATUS_UNSUPPORTED_FEATURE: throw .unsupported(.webp)
+    default: throw .corrupt(.webp)
+    }
+  }
+}
