@@ -51,10 +51,10 @@ let package = Package(
     // C: system codecs and header-only vector primitives.
     .target(name: "CIntrinsics"),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
-    .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
     .systemLibrary(name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"])]),
-    .systemLibrary(name: "CGIF", providers: [.apt(["libgif-dev"])]),
     .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
+    .target(name: "CPNG", linkerSettings: [.linkedLibrary("png")]),
+    .target(name: "CGIF", linkerSettings: [.linkedLibrary("gif")]),
 
     // Numbers and kernels.
     .target(name: "Tensors", swiftSettings: checked),
@@ -114,6 +114,7 @@ let package = Package(
       name: "IdeficsModelTests",
       dependencies: ["IdeficsModel", "Kernels", "WeightFiles", "Images", "Tensors", "TestSupport"]
     ),
+    .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

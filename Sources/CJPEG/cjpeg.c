@@ -11,6 +11,8 @@
 #include <jerror.h>
 #include <jpeglib.h>
 
+_Static_assert(IDEFIX_JPEG_MAX_SIDE == JPEG_MAX_DIMENSION, "see cjpeg.h");
+
 struct idefix_jpeg {
   struct jpeg_decompress_struct decompressor;
   struct jpeg_error_mgr errors;
@@ -31,6 +33,8 @@ static void on_error(j_common_ptr common) {
   switch (common->err->msg_code) {
     case JERR_OUT_OF_MEMORY:
       fail(common, IDEFIX_JPEG_OUT_OF_MEMORY);
+    case JERR_IMAGE_TOO_BIG:
+      fail(common, IDEFIX_JPEG_SIDE_TOO_LONG);
     case JERR_ARITH_NOTIMPL:
     case JERR_BAD_PRECISION:
     case JERR_COMPONENT_COUNT:
@@ -88,6 +92,8 @@ int idefix_jpeg_open(const uint8_t *bytes, size_t count, idefix_jpeg **result,
   decompressor->client_data = jpeg;
   if (setjmp(jpeg->escape)) {
     int status = jpeg->status;
+    info->width = decompressor->image_width;
+    info->height = decompressor->image_height;
     idefix_jpeg_close(jpeg);
     return status;
   }

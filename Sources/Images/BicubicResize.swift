@@ -65,7 +65,11 @@ public enum BicubicResize {
 
   /// Spreads one row of RGB bytes over three lines of 16-bit samples.
   private static func unpack(
-    row: Int, of image: RGBImage, into band: inout [SIMD8<Int16>], at first: Int, vectors: Int
+    row: Int,
+    of image: RGBImage,
+    into band: inout [SIMD8<Int16>],
+    at first: Int,
+    vectors: Int
   ) {
     let source = image.pixels.span
     var target = band.mutableSpan

@@ -6,7 +6,8 @@ import CGIF
 enum GIF {
   /// Decodes the first frame of a GIF file.
   static func decode(
-    _ bytes: UnsafeRawBufferPointer, limits: ImageLimits
+    _ bytes: UnsafeRawBufferPointer,
+    limits: ImageLimits
   ) throws(ImageError) -> RGBImage {
     var decoder: OpaquePointer?
     var info = idefix_gif_info()

@@ -5,7 +5,9 @@
 
 /// Decodes JPEG, PNG, WebP and GIF images.
 public enum ImageDecoder {
-  /// The format that `bytes` begin like, or `nil`. Says nothing about the rest of the file.
+  /// The format that `bytes` begin like, or `nil`.
+  ///
+  /// Says nothing about the rest of the file.
   public static func format(of bytes: RawSpan) -> ImageFormat? {
     func matches(_ magic: StaticString, at offset: Int) -> Bool {
       guard bytes.byteCount >= offset + magic.utf8CodeUnitCount else { return false }
@@ -29,8 +31,10 @@ public enum ImageDecoder {
   ///   - bytes: the whole file.
   ///   - limits: what the file and the picture may cost.
   /// - Returns: the picture without alpha.
+  /// - Throws: `ImageError`, for bytes that are no such file or exceed the limits.
   public static func decode(
-    _ bytes: RawSpan, limits: ImageLimits = .default
+    _ bytes: RawSpan,
+    limits: ImageLimits = .default
   ) throws(ImageError) -> RGBImage {
     guard bytes.byteCount <= limits.encodedBytes else {
       throw .tooManyBytes(count: bytes.byteCount, limit: limits.encodedBytes)
@@ -52,8 +56,10 @@ public enum ImageDecoder {
   ///   - bytes: the whole file.
   ///   - limits: what the file and the picture may cost.
   /// - Returns: the picture without alpha.
+  /// - Throws: `ImageError`, for bytes that are no such file or exceed the limits.
   public static func decode(
-    _ bytes: [UInt8], limits: ImageLimits = .default
+    _ bytes: [UInt8],
+    limits: ImageLimits = .default
   ) throws(ImageError) -> RGBImage {
     try decode(bytes.span.bytes, limits: limits)
   }

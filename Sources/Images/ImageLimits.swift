@@ -7,14 +7,19 @@ public struct ImageLimits: Sendable, Hashable {
   public var encodedBytes: Int
   /// Width times height.
   public var pixels: Int
-  /// Width, and height. Bounds the memory of a resize, which keeps one strip for each row.
+  /// Width, and height.
+  ///
+  /// Bounds the memory of a resize, which keeps one strip for each row.
   public var side: Int
   /// Scans of a progressive JPEG, each of which costs a pass over the whole picture.
   public var scans: Int
 
   /// Limits of one's own; what is not named has its default.
   public init(
-    encodedBytes: Int = 64 << 20, pixels: Int = 64_000_000, side: Int = 65_535, scans: Int = 100
+    encodedBytes: Int = 64 << 20,
+    pixels: Int = 64_000_000,
+    side: Int = 65_535,
+    scans: Int = 100
   ) {
     self.encodedBytes = encodedBytes
     self.pixels = pixels

@@ -24,7 +24,8 @@ public struct ImageProcessor: Sendable, Hashable {
   ///
   /// - Precondition: `imageSize` is positive.
   public init(
-    imageSize: Int = defaultImageSize, mean: SIMD3<Float> = defaultMean,
+    imageSize: Int = defaultImageSize,
+    mean: SIMD3<Float> = defaultMean,
     standardDeviation: SIMD3<Float> = defaultStandardDeviation
   ) {
     precondition(imageSize > 0, "an image has at least one pixel")

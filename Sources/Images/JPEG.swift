@@ -6,16 +6,21 @@ import CJPEG
 enum JPEG {
   /// Decodes a JPEG file.
   static func decode(
-    _ bytes: UnsafeRawBufferPointer, limits: ImageLimits
+    _ bytes: UnsafeRawBufferPointer,
+    limits: ImageLimits
   ) throws(ImageError) -> RGBImage {
     var decoder: OpaquePointer?
     var info = idefix_jpeg_info()
     let start = bytes.bindMemory(to: UInt8.self).baseAddress
-    try check(idefix_jpeg_open(start, bytes.count, &decoder, &info), limits)
+    let opened = idefix_jpeg_open(start, bytes.count, &decoder, &info)
     defer { idefix_jpeg_close(decoder) }
-
     let width = Int(info.width)
     let height = Int(info.height)
+    if Int(opened) == IDEFIX_JPEG_SIDE_TOO_LONG {
+      let limit = min(limits.side, IDEFIX_JPEG_MAX_SIDE)
+      throw .sideTooLong(width: width, height: height, limit: limit)
+    }
+    try check(opened, limits)
     try limits.check(width: width, height: height, format: .jpeg)
     let scans = Int32(clamping: limits.scans)
     var (pixels, status) = [UInt8].written(count: width * height * Int(info.channels)) {

@@ -7,7 +7,8 @@ import CPNG
 enum PNG {
   /// Decodes a PNG file.
   static func decode(
-    _ bytes: UnsafeRawBufferPointer, limits: ImageLimits
+    _ bytes: UnsafeRawBufferPointer,
+    limits: ImageLimits
   ) throws(ImageError) -> RGBImage {
     let (width, height) = try size(in: bytes)
     try limits.check(width: width, height: height, format: .png)

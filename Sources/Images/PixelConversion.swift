@@ -69,7 +69,11 @@ package enum PixelConversion {
     for index in 0..<count {
       let source = 4 * index
       let color = convert(
-        pixels[source], pixels[source + 1], pixels[source + 2], pixels[source + 3])
+        pixels[source],
+        pixels[source + 1],
+        pixels[source + 2],
+        pixels[source + 3]
+      )
       let target = 3 * index
       pixels[target] = color.0
       pixels[target + 1] = color.1
@@ -81,7 +85,10 @@ package enum PixelConversion {
 
 extension [UInt8] {
   /// An array of `count` bytes written by a codec, or an empty one when its `status` is not 0.
-  static func written(count: Int, by codec: (UnsafeMutablePointer<UInt8>) -> Int32) -> (
+  static func written(
+    count: Int,
+    by codec: (UnsafeMutablePointer<UInt8>) -> Int32
+  ) -> (
     pixels: [UInt8], status: Int32
   ) {
     var status: Int32 = 0

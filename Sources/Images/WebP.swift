@@ -7,7 +7,8 @@ import CWebP
 enum WebP {
   /// Decodes the first frame of a WebP file.
   static func decode(
-    _ bytes: UnsafeRawBufferPointer, limits: ImageLimits
+    _ bytes: UnsafeRawBufferPointer,
+    limits: ImageLimits
   ) throws(ImageError) -> RGBImage {
     let start = bytes.bindMemory(to: UInt8.self).baseAddress
     var features = WebPBitstreamFeatures()
@@ -38,7 +39,11 @@ enum WebP {
 
   /// Decodes one frame into its place on the canvas.
   private static func draw(
-    _ frame: WebPIterator, on canvas: inout [UInt8], width: Int, height: Int, hasAlpha: Bool
+    _ frame: WebPIterator,
+    on canvas: inout [UInt8],
+    width: Int,
+    height: Int,
+    hasAlpha: Bool
   ) throws(ImageError) {
     let left = Int(frame.x_offset)
     let top = Int(frame.y_offset)

@@ -21,10 +21,15 @@ enum {
   /// More scans than allowed.
   IDEFIX_JPEG_TOO_MANY_SCANS = 4,
   IDEFIX_JPEG_OUT_OF_MEMORY = 5,
+  /// A side beyond what the library decodes; `open` tells the declared size.
+  IDEFIX_JPEG_SIDE_TOO_LONG = 6,
 };
 
 /// A decompressor between `open` and `close`.
 typedef struct idefix_jpeg idefix_jpeg;
+
+/// The longest side that the library decodes.
+enum { IDEFIX_JPEG_MAX_SIDE = 65500 };
 
 typedef struct {
   uint32_t width;
