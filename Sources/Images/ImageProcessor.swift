@@ -44,7 +44,7 @@ public struct ImageProcessor: Sendable, Hashable {
   ///
   /// - Returns: `[3, imageSize, imageSize]`, row-major.
   /// - Accuracy: equal to the published processor's float32 values, bit for bit.
-  public func pixelValues(of image: RGBImage) -> [Float] {
+  public func process(_ image: RGBImage) -> [Float] {
     let resized = BicubicResize.resize(image, width: imageSize, height: imageSize)
     let samples = resized.pixels.span
     return [Float](unsafeUninitializedCapacity: samples.count) { buffer, initialized in

@@ -89,7 +89,7 @@ import Testing
       mean: [0.5, 0, 0.4],
       standardDeviation: [0.5, 1, 0.25]
     )
-    let values = processor.pixelValues(of: image)
+    let values = processor.process(image)
     let third = (Float(0.4) - 0.4) / 0.25
     #expect(values == [-1, -1, -1, -1, 0.2, 0.2, 0.2, 0.2, third, third, third, third])
   }

@@ -32,7 +32,7 @@ import Testing
 
   @Test(arguments: ImageFixture.all)
   func normalises(_ fixture: ImageFixture) throws {
-    let values = try ImageProcessor().pixelValues(of: ImageDecoder.decode(fixture.bytes))
+    let values = try ImageProcessor().process(ImageDecoder.decode(fixture.bytes))
     #expect(values.count == 3 * 224 * 224)
     let bytes = values.flatMap { value in
       withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
