@@ -115,6 +115,7 @@ let package = Package(
       dependencies: ["IdeficsModel", "Kernels", "WeightFiles", "Images", "Tensors", "TestSupport"]
     ),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"]),
+    .testTarget(name: "IdefixTests", dependencies: ["Idefix", "Tokenizers", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

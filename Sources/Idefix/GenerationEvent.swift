@@ -63,8 +63,8 @@ public struct TokenEvent: Sendable, Equatable {
   public var piece: String
   /// Text that this token makes final.
   ///
-  /// Complete characters, nothing that may still become a stop string, no special tokens. All deltas
-  /// of an answer and its `trailingText` joined are its text.
+  /// Complete characters, nothing that may still become a stop string, no special tokens. The last
+  /// token brings what was held back; all of an answer's joined are its text.
   public var text: String
   /// Whether it is a special token.
   public var isSpecial: Bool
@@ -94,12 +94,10 @@ public enum FinishReason: String, Sendable, CaseIterable {
 public struct GeneratedSequence: Sendable, Equatable {
   /// Which of the request's answers it is, from 0.
   public var index: Int
-  /// The whole text, without special tokens.
+  /// The whole text, without special tokens, as it continues the prompt: often with a leading space.
   public var text: String
   /// Every token, the one that ended it included; `text` of each is its delta.
   public var tokens: [TokenEvent]
-  /// Text that was held back until the end; the last delta of the answer.
-  public var trailingText: String
   /// Why it ended.
   public var finishReason: FinishReason
   /// The stop string that ended it.

@@ -1,6 +1,7 @@
 // A small deterministic random source, so that a failing test can be run again from its seed.
 
 /// SplitMix64: uniform 64-bit values from a seed.
+///
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
 public struct SeededGenerator: RandomNumberGenerator, Sendable {
   private var state: UInt64
