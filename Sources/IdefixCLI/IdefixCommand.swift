@@ -16,6 +16,7 @@ struct IdefixCommand: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       RunCommand.self,
+      ChatCommand.self,
       ScoreCommand.self,
       DoctorCommand.self,
     ]

@@ -45,11 +45,8 @@ struct PromptArguments: ParsableArguments {
     }
   }
 
-  /// The prompt for a model.
-  ///
-  /// - Parameters:
-  ///   - text: the PROMPT argument, if there was one.
-  ///   - isInstruct: whether the model takes turns by default.
+  /// The prompt for a model: `text` is the PROMPT argument, if there was one, and `isInstruct` says
+  /// whether the model takes turns by default.
   func prompt(text: String?, isInstruct: Bool) throws -> Prompt {
     if let messages {
       guard text == nil else {
