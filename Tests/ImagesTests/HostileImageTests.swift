@@ -150,7 +150,7 @@ import Testing
     #expect(outcome(bytes, limits: ImageLimits(scans: 20)) == whole)
   }
 
-  @Test func laterFramesCostNothing() throws {
+  @Test func laterGIFFramesCostNothing() throws {
     let bytes = try Fixture.bytes("codecs/animated.gif")
     let first = try ImageDecoder.decode(bytes)
     // A graphic control block begins each frame.
@@ -160,6 +160,21 @@ import Testing
     let file = Array(bytes.dropLast() + (0..<100_000).flatMap { _ in frame } + bytes.suffix(1))
     #expect(try ImageDecoder.decode(file) == first)
     #expect(shortestTime { _ = outcome(file) } <= .milliseconds(5))
+  }
+
+  @Test func laterWebPFramesCostLittle() throws {
+    let bytes = try Fixture.bytes("codecs/animated.webp")
+    let first = try ImageDecoder.decode(bytes)
+    let frames = bytes.indices.dropLast(3).filter { bytes[$0..<$0 + 4].elementsEqual("ANMF".utf8) }
+    #expect(frames.count == 2)
+    let frame = bytes[try #require(frames.last)...]
+    var file = bytes + (0..<20_000).flatMap { _ in frame }
+    withUnsafeBytes(of: UInt32(file.count - 8).littleEndian) {
+      file.replaceSubrange(4..<8, with: $0)
+    }
+    #expect(try ImageDecoder.decode(file) == first)
+    // The list of frames is walked, without decoding any of them.
+    #expect(shortestTime { _ = outcome(file) } <= .milliseconds(20))
   }
 
   @Test func unsupportedKindsAreNamed() throws {
