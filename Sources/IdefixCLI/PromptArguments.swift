@@ -47,26 +47,30 @@ struct PromptArguments: ParsableArguments {
 
   /// The prompt for a model: `text` is the PROMPT argument, if there was one, and `isInstruct` says
   /// whether the model takes turns by default.
-  func prompt(text: String?, isInstruct: Bool) throws -> Prompt {
+  func prompt(text: String?, isInstruct: Bool) throws -> NamedPrompt {
     if let messages {
       guard text == nil else {
         throw CommandFailure(.usage, "--messages holds the whole prompt; PROMPT must not be given.")
       }
       let folder = URL(filePath: messages).deletingLastPathComponent()
+      var names: [String] = []
       var prompt = try PromptJSON.parse(UserFile.read(messages)) { source in
-        try UserFile.image(source, relativeTo: folder)
+        names.append(source)
+        return try UserFile.image(source, relativeTo: folder)
       }
       prompt.parsesSpecialTokens = parseSpecial
-      return prompt
+      return NamedPrompt(prompt: prompt, imageNames: names)
     }
     var parts: [PromptPart] = []
+    var names = images
     for path in images {
       parts.append(.image(.encoded(try UserFile.read(path))))
     }
     if let text = try promptFile.map(Self.text(ofFile:)) ?? text {
       if markdown {
         parts += try MarkdownPrompt.parts(of: text) { source in
-          try UserFile.image(source, relativeTo: nil)
+          names.append(source)
+          return try UserFile.image(source, relativeTo: nil)
         }
       } else {
         parts.append(.text(text))
@@ -79,7 +83,7 @@ struct PromptArguments: ParsableArguments {
       isInstruct && !raw
       ? Prompt.chat([ChatMessage(role: .user, content: parts)]) : Prompt.interleaved(parts)
     prompt.parsesSpecialTokens = parseSpecial
-    return prompt
+    return NamedPrompt(prompt: prompt, imageNames: names)
   }
 
   private static func text(ofFile path: String) throws -> String {
@@ -88,6 +92,21 @@ struct PromptArguments: ParsableArguments {
       throw CommandFailure(.data, "\(path) is not UTF-8 text.")
     }
     return text
+  }
+}
+
+/// A prompt that remembers where its images came from, so that an error can name the file.
+struct NamedPrompt {
+  let prompt: Prompt
+  let imageNames: [String]
+
+  /// The same error, naming the file where it is about an image.
+  func naming(_ error: any Error) -> any Error {
+    guard case EngineError.invalidImage(let index, let reason) = error,
+      imageNames.indices.contains(index)
+    else { return error }
+    let name = imageNames[index].hasPrefix("data:") ? "a data: URI" : imageNames[index]
+    return CommandFailure(.data, "\(name) cannot be used: \(reason).")
   }
 }
 

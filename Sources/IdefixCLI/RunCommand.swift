@@ -38,36 +38,48 @@ struct RunCommand: Subcommand {
     let engine = try await model.loadEngine(names.model)
     let loadTime = ContinuousClock.now - start
     let prompt = try promptArguments.prompt(text: names.prompt, isInstruct: engine.info.isInstruct)
-    let request = GenerationRequest(prompt: prompt, sampling: sampling.options)
+    let request = GenerationRequest(prompt: prompt.prompt, sampling: sampling.options)
+    let result: GenerationResult
+    do {
+      result = try await stream(request, from: engine)
+    } catch {
+      throw prompt.naming(error)
+    }
+    await engine.shutDown()
+    guard let answer = result.sequences.first else {
+      throw CommandFailure(.software, "The engine ended without an answer.")
+    }
+    let report = RunReport(result, answer: answer, loadTime: loadTime)
+    if json {
+      try JSONOutput.write(report)
+    } else if !answer.text.hasSuffix("\n") {
+      Terminal.write("\n")
+    }
+    if stats { Terminal.writeError(report.summary) }
+  }
 
+  /// Prints the answer as it is made, and returns the whole of it.
+  private func stream(
+    _ request: GenerationRequest,
+    from engine: Engine
+  ) async throws -> GenerationResult {
     let bar = ProgressBar("Reading", unit: .items("images"), isQuiet: model.quiet || json)
-    var result: GenerationResult?
-    var endsLine = false
     for try await event in engine.generate(request) {
       switch event {
-      case .started, .promptScored: break
+      case .started, .promptScored, .progress(.prefill): break
       case .progress(.images(let done, let total)): bar.update(done: done, total: total)
-      case .progress(.prefill): break
       case .token(let token):
         bar.clear()
         guard !json else { break }
-        // The prompt ended without a space; the answer's own leading one is not wanted on screen.
+        // The answer's leading space belongs to the prompt's side of the border.
         Terminal.write(token.index == 0 ? String(token.text.drop { $0 == " " }) : token.text)
-        endsLine = token.text.hasSuffix("\n")
-      case .finished(let finished): result = finished
+      case .finished(let result):
+        bar.clear()
+        if !json { Terminal.write(result.sequences.first?.trailingText ?? "") }
+        return result
       }
     }
-    await engine.shutDown()
-    guard let result, let answer = result.sequences.first else {
-      throw CommandFailure(.software, "The engine ended without a result.")
-    }
-    if json {
-      try JSONOutput.write(RunReport(result, answer: answer, loadTime: loadTime))
-    } else {
-      Terminal.write(answer.trailingText)
-      if !endsLine || !answer.trailingText.isEmpty { Terminal.write("\n") }
-    }
-    if stats { Terminal.writeError(RunReport(result, answer: answer, loadTime: loadTime).summary) }
+    throw CommandFailure(.software, "The engine ended without a result.")
   }
 }
 

@@ -37,7 +37,12 @@ struct ScoreCommand: Subcommand {
     let names = try ModelAndPrompt(words)
     let engine = try await model.loadEngine(names.model)
     let prompt = try promptArguments.prompt(text: names.prompt, isInstruct: false)
-    let scored = try await engine.score(ScoreRequest(prompt: prompt, top: top))
+    let scored: [ScoredToken]
+    do {
+      scored = try await engine.score(ScoreRequest(prompt: prompt.prompt, top: top))
+    } catch {
+      throw prompt.naming(error)
+    }
     await engine.shutDown()
     if json {
       try JSONOutput.write(ScoreReport(scored))

@@ -1,0 +1,63 @@
+// Runs the built `idefix` binary as a user would, and collects what it says.
+
+import Foundation
+
+/// One finished run of the binary.
+struct IdefixProcess {
+  let status: Int32
+  let output: String
+  let errors: String
+
+  /// The binary next to the test bundle.
+  static let binary = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
+    .appending(path: "idefix")
+
+  /// Runs `idefix` with `arguments` and waits for it.
+  static func run(
+    _ arguments: [String],
+    environment: [String: String] = [:]
+  ) throws -> IdefixProcess {
+    let process = Process()
+    process.executableURL = binary
+    process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    // Files rather than pipes: neither stream can fill up while the other is read.
+    let folder = try ScratchFolder()
+    let output = folder.url.appending(path: "stdout")
+    let errors = folder.url.appending(path: "stderr")
+    for file in [output, errors] {
+      FileManager.default.createFile(atPath: file.path, contents: nil)
+    }
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = try FileHandle(forWritingTo: output)
+    process.standardError = try FileHandle(forWritingTo: errors)
+    try process.run()
+    process.waitUntilExit()
+    return IdefixProcess(
+      status: process.terminationStatus,
+      output: try String(contentsOf: output, encoding: .utf8),
+      errors: try String(contentsOf: errors, encoding: .utf8)
+    )
+  }
+
+  /// stdout as a JSON object.
+  func json() throws -> [String: Any] {
+    let value = try JSONSerialization.jsonObject(with: Data(output.utf8))
+    return value as? [String: Any] ?? [:]
+  }
+}
+
+/// A folder that goes away with the last reference.
+final class ScratchFolder {
+  let url: URL
+
+  init() throws {
+    url = FileManager.default.temporaryDirectory.appending(path: "idefix-\(UUID().uuidString)")
+    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+  }
+
+  deinit { try? FileManager.default.removeItem(at: url) }
+
+  /// Path of a file in the folder.
+  func path(_ name: String) -> String { url.appending(path: name).path }
+}
