@@ -29,6 +29,10 @@ public struct ScoredToken: Sendable, Equatable {
   public var logprob: Float?
   /// The most probable tokens at this place, best first.
   public var top: [TokenLogprob]
+  /// Log-probability of every id of the vocabulary at this place, nothing barred.
+  ///
+  /// Empty for the first token, and unless ``ScoreRequest/reportsDistributions`` asked for it.
+  public var distribution: [Float] = []
 }
 
 /// The prompt as the model sees it.
