@@ -2,15 +2,8 @@
 // shards, presented as one set of tensors. Refuses shards outside the folder (by path or by symbolic
 // link), a tensor in two shards, and an index that disagrees with what the shards hold.
 
-import Tensors
-
-#if canImport(Glibc)
 import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
+import Tensors
 
 /// The tensors and companion files of a checkpoint.
 public final class CheckpointFolder: Sendable {

@@ -24,7 +24,9 @@ public struct IdfxMetadata: Sendable {
   public let files: [String]
 }
 
-/// A validated `.idfx` file. All methods may be called from several threads at once.
+/// A validated `.idfx` file.
+///
+/// All methods may be called from several threads at once.
 public final class IdfxFile: TensorSource {
   /// Path as given.
   public let path: String
@@ -42,9 +44,8 @@ public final class IdfxFile: TensorSource {
 
   /// Opens and validates the file at `path`; reads its header, footer and directory only.
   ///
-  /// - Parameters:
-  ///   - access: what happens to raw blocks.
-  ///   - threads: most threads that decode the blocks of one tensor.
+  /// `access` says what happens to raw blocks, `threads` how many threads may decode the blocks of
+  /// one tensor.
   public static func open(
     _ path: String,
     access: IdfxAccess = .mapped,
@@ -253,8 +254,8 @@ public final class IdfxFile: TensorSource {
 
   /// Reads every byte of the file: all checksums, all frames, all padding.
   ///
-  /// - Parameter progress: gets the bytes of the file dealt with; returning `false` stops.
-  /// - Returns: `false` when it was stopped.
+  /// `progress` gets the bytes of the file dealt with since its last call; when it returns `false`,
+  /// verification stops and the result is `false`.
   public func verify(progress: (Int) -> Bool = { _ in true }) throws(WeightFileError) -> Bool {
     var cursor = IdfxFormat.headerBytes
     for entry in directory.files {

@@ -48,7 +48,9 @@ public final class IdfxBlockEncoder {
   }
 }
 
-/// Appends items to a file in the making. Confined to one thread at a time.
+/// Appends items to a file in the making.
+///
+/// Confined to one thread at a time.
 public final class IdfxWriter {
   /// Final path.
   public let path: String
@@ -75,9 +77,8 @@ public final class IdfxWriter {
 
   /// Begins, or takes up again, the file that is to be called `path`.
   ///
-  /// - Parameters:
-  ///   - identity: what the bytes depend on (sources, recipe, codec, level, version); work begun with
-  ///     another identity is thrown away.
+  /// `identity` is what the bytes depend on (sources, recipe, codec, level, version); work that was
+  /// begun with another identity is thrown away.
   public convenience init(
     path: String,
     codec: BlockCodec,

@@ -1,15 +1,8 @@
 // An open regular file, read with pread: nothing here can raise SIGBUS, whatever happens to the file.
 // Refuses folders, pipes and devices, and reads beyond the size seen at opening.
 
-import Tensors
-
-#if canImport(Glibc)
 import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
+import Tensors
 
 /// A regular file, open for reading.
 public final class InputFile: Sendable {
@@ -108,11 +101,7 @@ public final class InputFile: Sendable {
   }
 
   private static func fingerprint(_ status: stat) -> [UInt64] {
-    #if canImport(Darwin)
-    let time = status.st_mtimespec
-    #else
     let time = status.st_mtim
-    #endif
     return [
       UInt64(truncatingIfNeeded: status.st_dev), UInt64(truncatingIfNeeded: status.st_ino),
       UInt64(truncatingIfNeeded: status.st_size), UInt64(truncatingIfNeeded: time.tv_sec),

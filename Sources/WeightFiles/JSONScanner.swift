@@ -104,7 +104,7 @@ struct JSONScanner {
     guard position == bytes.count else { throw error("text after the value") }
   }
 
-  /// Reads an object; `body` gets each key and must read its value. Keys are unique.
+  /// Reads an object: `body` gets each key, all different, and must read its value.
   mutating func object(
     _ body: (inout JSONScanner, String) throws(JSONError) -> Void
   ) throws(JSONError) {

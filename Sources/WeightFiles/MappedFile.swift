@@ -3,15 +3,8 @@
 // A page that has gone still raises SIGBUS when a kernel reads it: whoever serves files that others
 // may truncate opens them with `IdfxAccess.copied`. The writer never touches a file in place.
 
-import Tensors
-
-#if canImport(Glibc)
 import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
+import Tensors
 
 /// Maps a whole file.
 enum MappedFile {

@@ -1,13 +1,7 @@
 // A file being written at its end, and the system calls that make a finished one durable. Every
 // refusal of the system becomes a typed error; a short write is continued, never forgotten.
 
-#if canImport(Glibc)
 import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
 
 /// A file opened for appending, locked against a second writer.
 final class OutputFile {
@@ -76,14 +70,7 @@ final class OutputFile {
 
   /// Gives a finished file its final name, durably.
   static func rename(_ path: String, to final: String) throws(WeightFileError) {
-    #if canImport(Glibc)
-    let result = Glibc.rename(path, final)
-    #elseif canImport(Musl)
-    let result = Musl.rename(path, final)
-    #else
-    let result = Darwin.rename(path, final)
-    #endif
-    guard result == 0 else { throw .cannotWrite(path: final, code: errno) }
+    guard Glibc.rename(path, final) == 0 else { throw .cannotWrite(path: final, code: errno) }
     let slash = final.lastIndex(of: "/")
     let folder = slash.map { $0 == final.startIndex ? "/" : String(final[..<$0]) } ?? "."
     let descriptor = open(folder, O_RDONLY | O_CLOEXEC | O_DIRECTORY)

@@ -1,7 +1,7 @@
 // A parallel loop over numbered items, and what its workers share: the output they fill and the
 // failure they report. Nothing here outlives the call that made it.
 
-import Dispatch
+import Foundation
 import Synchronization
 import Tensors
 

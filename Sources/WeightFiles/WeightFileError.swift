@@ -1,13 +1,7 @@
 // Every way in which reading or writing a weight file can fail, with what a person needs to know.
 // Owns the sentences; owns no exit codes (the command maps `kind` to one).
 
-#if canImport(Glibc)
 import Glibc
-#elseif canImport(Musl)
-import Musl
-#else
-import Darwin
-#endif
 
 /// A failure to read, validate or write a checkpoint or `.idfx` file.
 public enum WeightFileError: Error, Hashable, Sendable, CustomStringConvertible {

@@ -2,6 +2,7 @@
 // It detects damage, not forgery; the provenance of sources is SHA-256.
 
 /// The 64-bit xxHash of a run of bytes, seed 0.
+///
 /// Source: the XXH64 specification, github.com/Cyan4973/xxHash, doc/xxhash_spec.md.
 enum XXHash64 {
   private static let prime1: UInt64 = 0x9e37_79b1_85eb_ca87

@@ -1,0 +1,331 @@
+// One run of the converter: turns the steps of a plan into numbered jobs, does them in parallel and
+// appends their results in order. A job is the fit of one codebook, or one block of one tensor.
+
+import Foundation
+import IdeficsModel
+import Tensors
+import WeightFiles
+
+/// The block of one tensor that a job makes.
+struct ConversionBlock: Sendable {
+  let step: Int
+  /// Units of the first plane: tiles, or elements of a dense tensor.
+  let units: Range<Int>
+  let isFirst: Bool
+  let isLast: Bool
+}
+
+/// What a job gives to the writer.
+enum ConversionOutput: Sendable {
+  /// A codebook was fitted; nothing is written.
+  case nothing
+  /// The first plane's block, coded; the other planes' bytes, not yet cut into blocks.
+  case block(
+    IdfxEncodedBlock,
+    scales: [UInt8],
+    rowScales: [UInt8],
+    energies: QuantizationEnergies
+  )
+}
+
+/// The state of one run.
+final class ConversionRun: @unchecked Sendable {
+  // Sendable: `writer`, `pending…` and `completed` are touched by the pipeline's consumer only, which
+  // is one thread at a time; everything else is constant or synchronised in itself.
+
+  private enum Job {
+    case fit(step: Int)
+    case block(ConversionBlock)
+  }
+
+  private let source: ConversionSource
+  private let plan: ConversionPlan
+  private let options: ConversionOptions
+  private let updates: [String: LowRankUpdate]
+  private let writer: IdfxWriter
+  private let cancellation: CancellationFlag
+  private let progress: @Sendable (ConversionProgress) -> Void
+  private let jobs: [Job]
+  private let tables = AwaitedValues<CodebookTable>()
+  private let encoders: EncoderPool
+  private let plainTable = CodebookTable(.uniform)
+
+  private var pendingScales: [UInt8] = []
+  private var pendingRowScales: [UInt8] = []
+  private var pendingEnergies = QuantizationEnergies()
+  private var completed: Int
+  /// Source bytes that an earlier run had converted.
+  let resumedBytes: Int
+
+  init(
+    source: ConversionSource,
+    plan: ConversionPlan,
+    options: ConversionOptions,
+    updates: [String: LowRankUpdate],
+    writer: IdfxWriter,
+    cancellation: CancellationFlag,
+    progress: @escaping @Sendable (ConversionProgress) -> Void
+  ) {
+    self.source = source
+    self.plan = plan
+    self.options = options
+    self.updates = updates
+    self.writer = writer
+    self.cancellation = cancellation
+    self.progress = progress
+    encoders = EncoderPool(codec: options.codec, level: options.level)
+    let done = writer.tensors.count
+    resumedBytes = plan.steps.prefix(done).reduce(0) { $0 + $1.source.byteCount }
+    completed = resumedBytes
+    jobs = Self.jobs(plan, from: done)
+  }
+
+  /// The jobs of all steps from `first` on; a codebook is fitted one tensor ahead of its use.
+  private static func jobs(_ plan: ConversionPlan, from first: Int) -> [Job] {
+    var jobs: [Job] = []
+    let fits = plan.steps.indices.dropFirst(first).filter { plan.steps[$0].needsCodebook }
+    var nextFit = fits.makeIterator()
+    if let step = nextFit.next() { jobs.append(.fit(step: step)) }
+    for step in plan.steps.indices.dropFirst(first) {
+      if plan.steps[step].needsCodebook, let ahead = nextFit.next() {
+        jobs.append(.fit(step: ahead))
+      }
+      let count = plan.steps[step].units
+      let perBlock = plan.steps[step].unitsPerBlock
+      for start in stride(from: 0, to: count, by: perBlock) {
+        jobs.append(
+          .block(
+            ConversionBlock(
+              step: step,
+              units: start..<min(start + perBlock, count),
+              isFirst: start == 0,
+              isLast: start + perBlock >= count
+            )
+          )
+        )
+      }
+    }
+    return jobs
+  }
+
+  /// Does everything; the writer then holds all tensors.
+  func run() throws(ConversionError) {
+    if let step = plan.steps.first(where: { $0.unitsPerBlock == 0 }) {
+      throw .weights(
+        .badTensor(
+          path: source.folder.path,
+          tensor: step.source.name,
+          reason: "has rows too long for the format"
+        )
+      )
+    }
+    report()
+    // Three blocks a thread: one being made, one waiting for its turn, one to even things out.
+    let pipeline = OrderedPipeline<ConversionOutput, ConversionError>(window: 3 * options.threads)
+    try pipeline.run(
+      threads: options.threads,
+      items: jobs.count,
+      produce: { (job) throws(ConversionError) in
+        do throws(ConversionError) {
+          return try self.produce(self.jobs[job])
+        } catch {
+          self.tables.stop()
+          throw error
+        }
+      },
+      consume: { (job, output) throws(ConversionError) in
+        do throws(ConversionError) {
+          try self.consume(self.jobs[job], output)
+        } catch {
+          self.tables.stop()
+          throw error
+        }
+      }
+    )
+  }
+
+  // MARK: Producing
+
+  private func produce(_ job: Job) throws(ConversionError) -> ConversionOutput {
+    guard !cancellation.isRaised else { throw .cancelled }
+    do throws(WeightFileError) {
+      switch job {
+      case .fit(let index):
+        let step = plan.steps[index]
+        guard let layout = step.layout else { return .nothing }
+        let rows = try tileSource(step, layout)
+        tables.set(CodebookTable(try CodebookFit.fit(rows, layout)), for: index)
+        return .nothing
+      case .block(let block):
+        let step = plan.steps[block.step]
+        return try step.layout == nil ? denseBlock(step, block) : packedBlock(step, block)
+      }
+    } catch {
+      throw .weights(error)
+    }
+  }
+
+  private func tileSource(
+    _ step: ConversionStep,
+    _ layout: PackedLayout
+  ) throws(WeightFileError) -> TileSource {
+    TileSource(
+      file: try source.folder.file(of: step.source),
+      tensor: step.source,
+      rows: layout.rows,
+      update: updates[step.source.name]
+    )
+  }
+
+  private func packedBlock(
+    _ step: ConversionStep,
+    _ block: ConversionBlock
+  ) throws(WeightFileError) -> ConversionOutput {
+    guard let layout = step.layout else { return .nothing }
+    var table = plainTable
+    if step.needsCodebook {
+      guard let fitted = tables.value(for: block.step) else { return .nothing }
+      table = fitted
+    }
+    let rows = try tileSource(step, layout)
+    var tile = LaneTile(columns: layout.columns, paddedColumns: layout.paddedColumns)
+    var quantizer = TileQuantizer(layout: layout, table: table)
+    var energies = QuantizationEnergies()
+    var planes = PackedPlanes(layout: layout, tiles: block.units.count)
+    for (position, index) in block.units.enumerated() {
+      try tile.load(index, from: rows)
+      energies += quantizer.pack(tile, at: position, into: &planes)
+    }
+    return .block(
+      encoders.encode(planes.codes),
+      scales: planes.scales,
+      rowScales: planes.rowScales,
+      energies: energies
+    )
+  }
+
+  private func denseBlock(
+    _ step: ConversionStep,
+    _ block: ConversionBlock
+  ) throws(WeightFileError) -> ConversionOutput {
+    let rows = TileSource(
+      file: try source.folder.file(of: step.source),
+      tensor: step.source,
+      rows: 1,
+      update: nil
+    )
+    var elements = AlignedBuffer<Float>(count: block.units.count)
+    var scratch: [UInt8] = []
+    try rows.readElements(
+      from: block.units.lowerBound,
+      count: block.units.count,
+      into: &elements,
+      scratch: &scratch
+    )
+    var energies = QuantizationEnergies()
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(block.units.count * 4)
+    for index in 0..<elements.count {
+      let value = elements[index]
+      energies.signal += Double(value) * Double(value)
+      withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+    energies.isNotFinite = !energies.signal.isFinite
+    return .block(encoders.encode(bytes), scales: [], rowScales: [], energies: energies)
+  }
+
+  // MARK: Consuming
+
+  private func consume(_ job: Job, _ output: ConversionOutput) throws(ConversionError) {
+    guard case .block(let block) = job,
+      case .block(let codes, let scales, let rowScales, let energies) = output
+    else { return }
+    let step = plan.steps[block.step]
+    pendingScales += scales
+    pendingRowScales += rowScales
+    pendingEnergies += energies
+    guard !pendingEnergies.isNotFinite else {
+      throw .notFinite(path: source.folder.path, tensor: step.source.name)
+    }
+    do throws(WeightFileError) {
+      if block.isFirst { try writer.beginPlane() }
+      try writer.append(codes)
+      guard block.isLast else { return }
+      var storage = IdfxStorage.dense
+      if let layout = step.layout {
+        try append(plane: pendingScales, unit: layout.tileBytes(.scales))
+        try append(plane: pendingRowScales, unit: layout.tileBytes(.rowScales))
+        let table = step.needsCodebook ? tables.value(for: block.step) : nil
+        storage = .packed(layout, table?.codebook ?? .uniform)
+        tables.remove(block.step)
+      }
+      try writer.endTensor(
+        step.source.name,
+        shape: step.source.shape,
+        storage: storage,
+        signalEnergy: pendingEnergies.signal,
+        errorEnergy: pendingEnergies.error
+      )
+    } catch {
+      throw .weights(error)
+    }
+    pendingScales = []
+    pendingRowScales = []
+    pendingEnergies = QuantizationEnergies()
+    completed += step.source.byteCount
+    report()
+  }
+
+  private func append(plane: [UInt8], unit: Int) throws(WeightFileError) {
+    guard !plane.isEmpty, let block = IdfxFormat.blockByteCount(unitBytes: unit) else { return }
+    try writer.beginPlane()
+    for start in stride(from: 0, to: plane.count, by: block) {
+      try writer.append(encoders.encode(Array(plane[start..<min(start + block, plane.count)])))
+    }
+  }
+
+  private func report() {
+    progress(
+      ConversionProgress(
+        completedBytes: completed,
+        totalBytes: plan.sourceByteCount,
+        resumedBytes: resumedBytes
+      )
+    )
+  }
+}
+
+extension ConversionStep {
+  /// Whether a codebook is fitted to the tensor.
+  var needsCodebook: Bool { layout?.encoding.hasCodebook ?? false }
+
+  /// Tiles of a packed tensor, elements of a dense one.
+  var units: Int { layout?.tiles ?? source.shape.count }
+
+  /// Units in a block of the first plane; 0 when not even one fits.
+  var unitsPerBlock: Int {
+    let unit = layout?.tileBytes(.codes) ?? 4
+    return IdfxFormat.blockByteCount(unitBytes: unit).map { $0 / unit } ?? 0
+  }
+}
+
+/// Block encoders, reused: a zstd context is large, and only one thread may use it at a time.
+private final class EncoderPool: @unchecked Sendable {
+  // Sendable: `idle` is touched with `lock` held only, and an encoder is in it or in use by one thread.
+  private let lock = NSLock()
+  private var idle: [IdfxBlockEncoder] = []
+  private let codec: BlockCodec
+  private let level: Int
+
+  init(codec: BlockCodec, level: Int) {
+    self.codec = codec
+    self.level = level
+  }
+
+  func encode(_ bytes: [UInt8]) -> IdfxEncodedBlock {
+    let encoder =
+      lock.withLock { idle.popLast() } ?? IdfxBlockEncoder(codec: codec, level: level)
+    defer { lock.withLock { idle.append(encoder) } }
+    return encoder.encode(bytes)
+  }
+}

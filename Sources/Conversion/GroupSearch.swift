@@ -1,0 +1,155 @@
+// The search for the scales of 4-bit groups: for each of 16 rows, the scale that, with nearest codes,
+// leaves the least squared error in a group. Works on 16 rows at once, one vector a column; multiplies
+// and adds only, in a fixed order, so every machine finds the same scales.
+
+import Tensors
+
+/// Scale search in groups of one tile, for one codebook.
+struct GroupSearch {
+  /// Groups whose largest magnitude is below this become zero.
+  static let smallest: Float = 1e-15
+  /// Squared norm beyond which (or when NaN) a group cannot hold weights.
+  static let largestEnergy: Float = 1e30
+
+  /// Nearest-entry tables.
+  let table: CodebookTable
+  /// Consecutive columns of a group.
+  let group: Int
+  /// Factors on the scale that maps the largest magnitude of a group onto the far end of the codebook.
+  let factors: [Float]
+  /// Factors on the scale that maps it onto the near end, with the codebook turned around.
+  let oppositeFactors: [Float]
+
+  /// What was measured for a candidate scale.
+  struct Fit {
+    /// `Σ x q`, with `q` the nearest entries.
+    var correlation: Lanes
+    /// `Σ q²`.
+    var energy: Lanes
+  }
+
+  /// A search with the factors that were found good (Models/README.md).
+  init(table: CodebookTable, group: Int) {
+    self.init(
+      table: table,
+      group: group,
+      factors: [0.78, 0.86, 0.92, 0.97, 1.03],
+      oppositeFactors: [0.80, 0.92, 1.02]
+    )
+  }
+
+  init(table: CodebookTable, group: Int, factors: [Float], oppositeFactors: [Float]) {
+    self.table = table
+    self.group = group
+    self.factors = factors
+    self.oppositeFactors = oppositeFactors
+  }
+
+  /// Assigns nearest entries for `1 / scale = inverse` and correlates.
+  @inline(__always)
+  static func fit(
+    _ x: UnsafePointer<Lanes>,
+    _ group: Int,
+    _ inverse: Lanes,
+    _ values: UnsafePointer<Float>
+  ) -> Fit {
+    let twice = inverse + inverse
+    let shift = Lanes(repeating: -0.5)
+    let rounding = Lanes(repeating: CodebookTable.rounding)
+    var correlation = Lanes()
+    var energy = Lanes()
+    for k in 0..<group {
+      let q = CodebookTable.lookUp((x[k] * twice + shift) + rounding, in: values)
+      correlation += x[k] * q
+      energy += q * q
+    }
+    return Fit(correlation: correlation, energy: energy)
+  }
+
+  /// `Σ (x − scale q)²` with nearest entries.
+  @inline(__always)
+  static func error(
+    _ x: UnsafePointer<Lanes>,
+    _ group: Int,
+    scale: Lanes,
+    inverse: Lanes,
+    _ values: UnsafePointer<Float>
+  ) -> Lanes {
+    let twice = inverse + inverse
+    let shift = Lanes(repeating: -0.5)
+    let rounding = Lanes(repeating: CodebookTable.rounding)
+    var error = Lanes()
+    for k in 0..<group {
+      let q = CodebookTable.lookUp((x[k] * twice + shift) + rounding, in: values)
+      let difference = x[k] - q * scale
+      error += difference * difference
+    }
+    return error
+  }
+
+  /// The best real scale of every row for the group at `x`; 0 where the group is zero.
+  ///
+  /// With nearest codes `q`, the best scale is `Σxq / Σq²` and removes `(Σxq)² / Σq²` from the error.
+  func bestScales(_ x: UnsafePointer<Lanes>) -> Lanes {
+    let extremes = Self.extremes(x, group)
+    let first = Float(table.codebook.values[0])
+    let last = Float(table.codebook.values[15])
+    let (far, near) = abs(first) >= abs(last) ? (first, last) : (last, first)
+    return table.values.withUnsafeBufferPointer { buffer -> Lanes in
+      guard let values = buffer.baseAddress else { return Lanes() }
+      var best = Lanes()
+      var score = Lanes(repeating: -1)
+      for (end, factors) in [(far, factors), (near, oppositeFactors)] {
+        for factor in factors {
+          var inverse = Lanes()
+          for lane in 0..<16 {
+            inverse[lane] =
+              abs(extremes[lane]) >= Self.smallest ? end * factor / extremes[lane] : 0
+          }
+          let fit = Self.fit(x, group, inverse, values)
+          for lane in 0..<16 where fit.energy[lane] > 0 {
+            let gain = fit.correlation[lane] * fit.correlation[lane] / fit.energy[lane]
+            if gain > score[lane] {
+              score[lane] = gain
+              best[lane] = fit.correlation[lane] / fit.energy[lane]
+            }
+          }
+        }
+      }
+      // One more round from the best: new codes for its scale, a new scale for those codes.
+      var inverse = Lanes()
+      for lane in 0..<16 {
+        let isZero = abs(extremes[lane]) < Self.smallest
+        if isZero { best[lane] = 0 }
+        inverse[lane] = best[lane] != 0 ? 1 / best[lane] : 0
+      }
+      let fit = Self.fit(x, group, inverse, values)
+      for lane in 0..<16 where fit.energy[lane] > 0 && best[lane] != 0 {
+        best[lane] = fit.correlation[lane] / fit.energy[lane]
+      }
+      return best
+    }
+  }
+
+  /// The element of largest magnitude of every row, with its sign.
+  @inline(__always)
+  static func extremes(_ x: UnsafePointer<Lanes>, _ group: Int) -> Lanes {
+    var low = x[0]
+    var high = x[0]
+    for k in 1..<group {
+      low.replace(with: x[k], where: x[k] .< low)
+      high.replace(with: x[k], where: x[k] .> high)
+    }
+    var result = high
+    result.replace(with: low, where: (low + high) .< Lanes())
+    return result
+  }
+
+  /// `Σ x²` of every row.
+  @inline(__always)
+  static func energy(_ x: UnsafePointer<Lanes>, _ group: Int) -> Lanes {
+    var sum = Lanes()
+    for k in 0..<group { sum += x[k] * x[k] }
+    return sum
+  }
+}
