@@ -1,7 +1,6 @@
 // `idefix chat`: a conversation in the terminal. Ctrl-C stops an answer, not the program.
 
 import ArgumentParser
-import Dispatch
 import Foundation
 import Idefix
 
@@ -132,23 +131,6 @@ struct ChatCommand: Subcommand {
       conversation.dropQuestion()
       throw error
     }
-  }
-}
-
-/// Calls back on Ctrl-C for as long as it lives.
-private final class InterruptHandler {
-  private let source: any DispatchSourceSignal
-
-  init(_ action: @escaping @Sendable () -> Void) {
-    signal(SIGINT, SIG_IGN)
-    source = DispatchSource.makeSignalSource(signal: SIGINT, queue: .global())
-    source.setEventHandler(handler: action)
-    source.resume()
-  }
-
-  func restore() {
-    source.cancel()
-    signal(SIGINT, SIG_DFL)
   }
 }
 

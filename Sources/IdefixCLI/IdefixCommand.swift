@@ -15,6 +15,7 @@ struct IdefixCommand: AsyncParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
+      ConvertCommand.self,
       RunCommand.self,
       ChatCommand.self,
       ScoreCommand.self,
