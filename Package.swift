@@ -116,6 +116,7 @@ let package = Package(
     ),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"]),
     .testTarget(name: "IdefixTests", dependencies: ["Idefix", "Tokenizers", "TestSupport"]),
+    .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Tensors", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,59 +1,45 @@
-import Glibc
+// The façade of the kernels: checks shapes once, splits work into chunks for the thread pool, and
+// hands plain pointers to the bodies. A wrong shape is an error of the program and traps here, so
+// that nothing below needs to look.
+
+import KernelCore
 import Tensors
 
-/// Activation functions of the model.
-public enum Activation: Sendable, CaseIterable { case gelu, quickGelu, relu, silu }
-/// Element type of key/value pages.
-public enum KVElement: String, Sendable, CaseIterable { case f32, f16, int8 }
-/// Queries that see one sequence of key/value tokens.
-public struct AttentionSpan: Sendable {
-  public var queryRows: Range<Int>
-  public var pages: [Int32]
-  public var keyCount: Int
-  public var isCausal: Bool
-  public init(queryRows: Range<Int>, pages: [Int32], keyCount: Int, isCausal: Bool) {
-    self.queryRows = queryRows
-    self.pages = pages
-    self.keyCount = keyCount
-    self.isCausal = isCausal
-  }
-}
-/// Pages
-public final class PageStore {
-  public let pages: Int, heads: Int, headDim: Int, element: KVElement
-  public init(pages: Int, heads: Int, headDim: Int, element: KVElement) throws(KernelError) {
-    self.pages = pages
-    self.heads = heads
-    self.headDim = headDim
-    self.element = element
-  }
-  public static func bytesPerPage(heads: Int, headDim: Int, element: KVElement) -> Int { 0 }
-  public func copyPage(from source: Int32, to destination: Int32) {}
-  public func poison(_ page: Int32) {}
-  /// Gives the memory of the page back to the system; it reads as zero afterwards.
-  public func release(_ page: Int32) {}
-}
-/// Context
+/// Kernels of one instruction set on a pool of threads, with their scratch memory.
+///
+/// Belongs to one thread at a time. Results do not depend on the instruction set, the number of
+/// threads, or how tokens are batched: every output is the same sequence of roundings.
 public final class ComputeContext {
+  /// The instruction set in use.
   public let isa: ISA
-  public let threads: Int
+  let kernels: KernelTable
+  let pool: ThreadPool
+  var activationScratch = ScratchBuffer()
+  var threadScratch = ScratchBuffer()
+  var rotaryTables: [Int: RotaryTable] = [:]
+
+  /// A context with `threads` threads, the caller's included.
+  ///
+  /// - Parameters:
+  ///   - isa: `nil` takes the fastest that the machine has.
+  ///   - threads: `nil` takes `Processors.recommendedThreads`.
+  /// - Throws: `unavailable`, `threadCount` or `threadStart`.
   public init(isa: ISA? = nil, threads: Int? = nil) throws(KernelError) {
-    self.isa = isa ?? .portable
-    self.threads = threads ?? 1
+    let isa = isa ?? .best
+    guard ISA.available.contains(isa), let kernels = isa.kernels else { throw .unavailable(isa) }
+    self.isa = isa
+    self.kernels = kernels
+    pool = try ThreadPool(threads: threads ?? Processors.recommendedThreads)
   }
-}
-extension ComputeContext {
-  public func linear(_ x: borrowing Matrix, _ weights: [PackedMatrix], bias: [DenseTensor?] = [], into y: inout Matrix) { preconditionFailure("soon") }
-  public func linear(_ x: borrowing Matrix, _ weight: PackedMatrix, bias: DenseTensor? = nil, into y: inout Matrix) { preconditionFailure("soon") }
-  public func linearAdd(_ x: borrowing Matrix, _ weight: PackedMatrix, bias: DenseTensor? = nil, scale: DenseTensor? = nil, into y: inout Matrix) { preconditionFailure("soon") }
-  public func gatherRows(_ w: PackedMatrix, rows: [Int], into y: inout Matrix, at outRows: [Int]) { preconditionFailure("soon") }
-  public func rmsNorm(_ x: borrowing Matrix, weight: DenseTensor, eps: Float, into y: inout Matrix) { preconditionFailure("soon") }
-  public func layerNorm(_ x: borrowing Matrix, weight: DenseTensor, bias: DenseTensor, eps: Float, into y: inout Matrix) { preconditionFailure("soon") }
-  public func headNorm(_ x: inout Matrix, column: Int, heads: Int, headDim: Int, weight: DenseTensor, bias: DenseTensor?, eps: Float) { preconditionFailure("soon") }
-  public func rotary(_ x: inout Matrix, column: Int, heads: Int, headDim: Int, positions: [Int32]) { preconditionFailure("soon") }
-  public func siluGate(_ x: borrowing Matrix, into y: inout Matrix) { preconditionFailure("soon") }
-  public func activate(_ x: inout Matrix, _ f: Activation) { preconditionFailure("soon") }
-  public func add(_ x: borrowing Matrix, into y: inout Matrix) { preconditionFailure("soon") }
-  public func store(keys: borrowing Matrix, keyColumn: Int, values: borrowing Matrix, valueColumn: Int, rows: Range<Int>, into cache: PageStore, pages: [Int32], at start: Int) { preconditionFailure("soon") }
-  public func attention(_ q: borrowing Matrix, column: Int, scale: Float, spans: [AttentionSpan], cache: PageStore, into out: inout Matrix) { preconditionFailure("soon") }
+
+  /// Threads that work on a call, the caller's included.
+  public var threads: Int { pool.threads }
+
+  /// Splits `count` items into ranges of about `grain` and calls `body(lower, upper)` for each.
+  func parallel(_ count: Int, grain: Int, _ body: (Int, Int) -> Void) {
+    let size = max(grain, (count + ThreadPool.maximumChunks - 1) / ThreadPool.maximumChunks, 1)
+    pool.run((count + size - 1) / size) { chunk, _ in
+      body(chunk * size, min((chunk + 1) * size, count))
+    }
+  }
 }

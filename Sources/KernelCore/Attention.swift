@@ -1,0 +1,377 @@
+// Softmax attention over pages: scores of all visible keys, one maximum, one sum, then the weighted
+// values. Every query follows the same operations in the same order whatever its neighbours, so
+// decoding, prefill in any chunks, any page numbers and any thread count give the same bits.
+
+/// Up to 16 queries of one head that see one sequence of keys.
+public struct AttentionUnit {
+  /// First query row.
+  public var row: Int
+  /// Number of query rows, 1...16.
+  public var queries: Int
+  /// Attention head.
+  public var head: Int
+  /// Keys visible to the first query; zero or less means none.
+  public var keys: Int
+  /// Keys that each later query sees beyond the one before it: 1 under a causal mask, else 0.
+  public var step: Int
+  /// Page numbers of the sequence.
+  public var pages: UnsafePointer<Int32>
+
+  /// A unit.
+  public init(
+    row: Int,
+    queries: Int,
+    head: Int,
+    keys: Int,
+    step: Int,
+    pages: UnsafePointer<Int32>
+  ) {
+    self.row = row
+    self.queries = queries
+    self.head = head
+    self.keys = keys
+    self.step = step
+    self.pages = pages
+  }
+
+  /// Most queries of a unit.
+  @inlinable public static var width: Int { 16 }
+
+  /// Keys visible to query `index`.
+  @inlinable @inline(__always)
+  public func visible(_ index: Int) -> Int { max(0, keys + index * step) }
+
+  /// Pages that some query sees.
+  @inlinable @inline(__always)
+  public var pageCount: Int {
+    (visible(queries - 1) + PageGeometry.tokens - 1) / PageGeometry.tokens
+  }
+}
+
+/// What all units of one attention share.
+public struct AttentionArguments {
+  /// First head of query row 0.
+  public var q: UnsafePointer<Float>
+  /// Elements between rows of `q`.
+  public var qStride: Int
+  /// First head of result row 0.
+  public var out: UnsafeMutablePointer<Float>
+  /// Elements between rows of `out`.
+  public var outStride: Int
+  /// Factor of the scores.
+  public var scale: Float
+  /// Page 0.
+  public var base: UnsafeRawPointer
+  /// Sizes of a page.
+  public var geometry: PageGeometry
+
+  /// An argument list.
+  public init(
+    q: UnsafePointer<Float>,
+    qStride: Int,
+    out: UnsafeMutablePointer<Float>,
+    outStride: Int,
+    scale: Float,
+    base: UnsafeRawPointer,
+    geometry: PageGeometry
+  ) {
+    self.q = q
+    self.qStride = qStride
+    self.out = out
+    self.outStride = outStride
+    self.scale = scale
+    self.base = base
+    self.geometry = geometry
+  }
+
+  /// Bytes of scratch that a unit needs.
+  public func scratchBytes(_ unit: AttentionUnit) -> Int {
+    (unit.pageCount * PageGeometry.tokens + 2 * geometry.paddedDim) * unit.queries * 4
+  }
+}
+
+/// How a vector of page elements is read.
+@usableFromInline
+protocol PageFormat {
+  /// Bytes of 16 elements.
+  static var bytes: Int { get }
+  /// Whether keys and values have scales.
+  static var isScaled: Bool { get }
+  /// The 16 elements at `p`, widened exactly.
+  static func load<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer) -> SIMD16<Float>
+}
+
+/// float32 pages.
+@usableFromInline
+enum Float32Pages: PageFormat {
+  @inlinable @inline(__always)
+  static var bytes: Int { 64 }
+  @inlinable @inline(__always)
+  static var isScaled: Bool { false }
+  @inlinable @inline(__always)
+  static func load<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer) -> SIMD16<Float> {
+    p.loadUnaligned(as: SIMD16<Float>.self)
+  }
+}
+
+/// float16 pages.
+@usableFromInline
+enum Float16Pages: PageFormat {
+  @inlinable @inline(__always)
+  static var bytes: Int { 32 }
+  @inlinable @inline(__always)
+  static var isScaled: Bool { false }
+  @inlinable @inline(__always)
+  static func load<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer) -> SIMD16<Float> {
+    L.loadFloat16(p)
+  }
+}
+
+/// int8 pages.
+@usableFromInline
+enum Int8Pages: PageFormat {
+  @inlinable @inline(__always)
+  static var bytes: Int { 16 }
+  @inlinable @inline(__always)
+  static var isScaled: Bool { true }
+  @inlinable @inline(__always)
+  static func load<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer) -> SIMD16<Float> {
+    L.float(L.loadInt8(p))
+  }
+}
+
+/// Computes one unit: `out[i] = Σ_t softmax_t(scale · q[i] · k[t]) v[t]` over the keys visible to
+/// query i.
+///
+/// A query that sees no key gives zeros. Reads each page of the head once for up to 16 queries.
+@inlinable @inline(__always)
+public func attend<L: Lanes>(
+  _: L.Type,
+  _ a: AttentionArguments,
+  _ unit: AttentionUnit,
+  _ scratch: UnsafeMutablePointer<Float>
+) {
+  switch a.geometry.element {
+  case .float32: attend(L.self, Float32Pages.self, a, unit, scratch)
+  case .float16: attend(L.self, Float16Pages.self, a, unit, scratch)
+  case .int8: attend(L.self, Int8Pages.self, a, unit, scratch)
+  }
+}
+
+@inlinable @inline(__always)
+func attend<L: Lanes, F: PageFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ a: AttentionArguments,
+  _ unit: AttentionUnit,
+  _ scratch: UnsafeMutablePointer<Float>
+) {
+  typealias V = SIMD16<Float>
+  let g = a.geometry
+  let n = unit.queries
+  let pageCount = unit.pageCount
+  let chunks = g.paddedDim / 16
+  // Scratch: scores [page][query][16], queries [chunk][query][16], results [chunk][query][16].
+  let scores = scratch
+  let queries = scores + pageCount * n * 16
+  let results = queries + g.paddedDim * n
+
+  for query in 0..<n {
+    let q = a.q + (unit.row + query) * a.qStride + unit.head * g.headDim
+    for chunk in 0..<chunks {
+      V.load(q + chunk * 16, count: g.headDim - chunk * 16)
+        .store(queries + (chunk * n + query) * 16)
+      V(repeating: 0).store(results + (chunk * n + query) * 16)
+    }
+  }
+  for page in 0..<pageCount {
+    let base = a.base + Int(unit.pages[page]) * g.pageBytes
+    scorePage(
+      L.self,
+      F.self,
+      g,
+      base,
+      unit.head,
+      queries,
+      n,
+      a.scale,
+      scores + page * n * 16
+    )
+  }
+  for query in 0..<n {
+    let sum = softmax(
+      L.self,
+      F.self,
+      a,
+      unit,
+      scores + query * 16,
+      n * 16,
+      unit.visible(query)
+    )
+    // The results are scaled once at the end; the query's slot in `queries` keeps the factor.
+    queries[query] = sum > 0 ? 1 / sum : 0
+  }
+  let whole = unit.visible(0) / PageGeometry.tokens
+  for page in 0..<pageCount {
+    let base =
+      a.base + Int(unit.pages[page]) * g.pageBytes + g.valueOffset + unit.head * g.headBytes
+    let weights = scores + page * n * 16
+    if page < whole {
+      for chunk in 0..<chunks {
+        weighPage(
+          L.self,
+          F.self,
+          base + chunk * F.bytes,
+          chunks * F.bytes,
+          weights,
+          n,
+          results + chunk * n * 16
+        )
+      }
+    } else {
+      for query in 0..<n {
+        let count = min(16, unit.visible(query) - page * 16)
+        guard count > 0 else { continue }
+        for chunk in 0..<chunks {
+          let result = results + (chunk * n + query) * 16
+          var sum = V.load(result)
+          for token in 0..<count {
+            let value = F.load(L.self, base + (token * chunks + chunk) * F.bytes)
+            sum = value.fma(V(repeating: weights[query * 16 + token]), sum)
+          }
+          sum.store(result)
+        }
+      }
+    }
+  }
+  for query in 0..<n {
+    let out = a.out + (unit.row + query) * a.outStride + unit.head * g.headDim
+    for chunk in 0..<chunks {
+      let value = V.load(results + (chunk * n + query) * 16) * V(repeating: queries[query])
+      value.store(out + chunk * 16, count: g.headDim - chunk * 16)
+    }
+  }
+}
+
+/// Scaled scores of one page for `n` queries.
+@inlinable @inline(__always)
+func scorePage<L: Lanes, F: PageFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ g: PageGeometry,
+  _ page: UnsafeRawPointer,
+  _ head: Int,
+  _ queries: UnsafePointer<Float>,
+  _ n: Int,
+  _ scale: Float,
+  _ scores: UnsafeMutablePointer<Float>
+) {
+  typealias V = SIMD16<Float>
+  let chunks = g.paddedDim / 16
+  var keys = page + head * g.headBytes
+  for query in 0..<n { V(repeating: 0).store(scores + query * 16) }
+  for chunk in 0..<chunks {
+    weighPage(L.self, F.self, keys, F.bytes, queries + chunk * n * 16, n, scores)
+    keys += 16 * F.bytes
+  }
+  var factor = V(repeating: scale)
+  if F.isScaled {
+    let scales = (page + g.keyScaleOffset).assumingMemoryBound(to: Float.self) + head * 16
+    factor = factor * V.load(scales)
+  }
+  for query in 0..<n { (V.load(scores + query * 16) * factor).store(scores + query * 16) }
+}
+
+/// `sums[i] += Σ_j weights[i][j] · rows[j]` for j in 0..<16 in order: one fused chain per query.
+@inlinable @inline(__always)
+func weighPage<L: Lanes, F: PageFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ rows: UnsafeRawPointer,
+  _ stride: Int,
+  _ weights: UnsafePointer<Float>,
+  _ n: Int,
+  _ sums: UnsafeMutablePointer<Float>
+) {
+  let r0 = F.load(L.self, rows)
+  let r1 = F.load(L.self, rows + stride)
+  let r2 = F.load(L.self, rows + 2 * stride)
+  let r3 = F.load(L.self, rows + 3 * stride)
+  let r4 = F.load(L.self, rows + 4 * stride)
+  let r5 = F.load(L.self, rows + 5 * stride)
+  let r6 = F.load(L.self, rows + 6 * stride)
+  let r7 = F.load(L.self, rows + 7 * stride)
+  let r8 = F.load(L.self, rows + 8 * stride)
+  let r9 = F.load(L.self, rows + 9 * stride)
+  let r10 = F.load(L.self, rows + 10 * stride)
+  let r11 = F.load(L.self, rows + 11 * stride)
+  let r12 = F.load(L.self, rows + 12 * stride)
+  let r13 = F.load(L.self, rows + 13 * stride)
+  let r14 = F.load(L.self, rows + 14 * stride)
+  let r15 = F.load(L.self, rows + 15 * stride)
+  for query in 0..<n {
+    let w = weights + query * 16
+    var sum = SIMD16<Float>.load(sums + query * 16)
+    sum = r0.fma(SIMD16(repeating: w[0]), sum)
+    sum = r1.fma(SIMD16(repeating: w[1]), sum)
+    sum = r2.fma(SIMD16(repeating: w[2]), sum)
+    sum = r3.fma(SIMD16(repeating: w[3]), sum)
+    sum = r4.fma(SIMD16(repeating: w[4]), sum)
+    sum = r5.fma(SIMD16(repeating: w[5]), sum)
+    sum = r6.fma(SIMD16(repeating: w[6]), sum)
+    sum = r7.fma(SIMD16(repeating: w[7]), sum)
+    sum = r8.fma(SIMD16(repeating: w[8]), sum)
+    sum = r9.fma(SIMD16(repeating: w[9]), sum)
+    sum = r10.fma(SIMD16(repeating: w[10]), sum)
+    sum = r11.fma(SIMD16(repeating: w[11]), sum)
+    sum = r12.fma(SIMD16(repeating: w[12]), sum)
+    sum = r13.fma(SIMD16(repeating: w[13]), sum)
+    sum = r14.fma(SIMD16(repeating: w[14]), sum)
+    sum = r15.fma(SIMD16(repeating: w[15]), sum)
+    sum.store(sums + query * 16)
+  }
+}
+
+/// Turns the scores of one query into weights in place and returns their sum; weights of keys that
+/// the query does not see become zero, weights of int8 values absorb their scales.
+@inlinable @inline(__always)
+func softmax<L: Lanes, F: PageFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ a: AttentionArguments,
+  _ unit: AttentionUnit,
+  _ scores: UnsafeMutablePointer<Float>,
+  _ stride: Int,
+  _ visible: Int
+) -> Float {
+  typealias V = SIMD16<Float>
+  guard visible > 0 else { return 0 }
+  let pages = (visible + 15) / 16
+  let last = scores + (pages - 1) * stride
+  for lane in (visible - (pages - 1) * 16)..<16 { last[lane] = -.infinity }
+  var top = V(repeating: -.infinity)
+  for page in 0..<pages { top = L.max(top, V.load(scores + page * stride)) }
+  let largest = V(repeating: top.horizontalMax)
+  var sum = V(repeating: 0)
+  for page in 0..<pages {
+    let p = scores + page * stride
+    Transcendentals.exp(L.self, V.load(p) - largest).store(p)
+    if page == pages - 1 {
+      for lane in (visible - page * 16)..<16 { p[lane] = 0 }
+    }
+    let weights = V.load(p)
+    sum = sum + weights
+    if F.isScaled {
+      let g = a.geometry
+      let base = a.base + Int(unit.pages[page]) * g.pageBytes + g.valueScaleOffset
+      let scales = base.assumingMemoryBound(to: Float.self) + unit.head * 16
+      let scaled = weights * V.load(scales)
+      scaled.store(p)
+      // A scale that was never stored may be NaN: its weight stays zero.
+      if page == pages - 1 {
+        for lane in (visible - page * 16)..<16 { p[lane] = 0 }
+      }
+    }
+  }
+  return sum.horizontalSum
+}

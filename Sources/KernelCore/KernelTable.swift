@@ -1,0 +1,61 @@
+// The entry points of one instruction set, as plain function values: chosen once at start-up, called
+// once per range of work. Each instruction-set target builds one from the generic bodies.
+
+/// Kernels of one instruction set.
+///
+/// Ranges are `lower..<upper`, passed as two integers.
+public struct KernelTable: Sendable {
+  /// See `quantizeActivations`: tokens.
+  public let quantize: @Sendable (QuantizeArguments, Int, Int) -> Void
+  /// See `packFloatActivations`: tokens.
+  public let pack: @Sendable (QuantizeArguments, Int, Int) -> Void
+  /// See `linearTiles`: row tiles.
+  public let linear: @Sendable (LinearArguments, Int, Int, LinearScratch) -> Void
+  /// See `normalize`: vectors.
+  public let normalize: @Sendable (NormArguments, Int, Int) -> Void
+  /// See `rotate`: rows.
+  public let rotate: @Sendable (RotaryArguments, Int, Int) -> Void
+  /// See `siluGate`: rows.
+  public let siluGate:
+    @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int, Int) -> Void
+  /// See `activate`: elements.
+  public let activate: @Sendable (ActivationKind, UnsafeMutablePointer<Float>, Int, Int) -> Void
+  /// See `addInto`: elements.
+  public let add: @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int) -> Void
+  /// See `storePages`: heads.
+  public let store: @Sendable (StoreArguments, Int, Int) -> Void
+  /// See `attend`: one unit.
+  public let attend:
+    @Sendable (AttentionArguments, AttentionUnit, UnsafeMutablePointer<Float>) -> Void
+
+  /// A table; see `init(lanes:)` of each instruction-set target.
+  public init(
+    quantize: @escaping @Sendable (QuantizeArguments, Int, Int) -> Void,
+    pack: @escaping @Sendable (QuantizeArguments, Int, Int) -> Void,
+    linear: @escaping @Sendable (LinearArguments, Int, Int, LinearScratch) -> Void,
+    normalize: @escaping @Sendable (NormArguments, Int, Int) -> Void,
+    rotate: @escaping @Sendable (RotaryArguments, Int, Int) -> Void,
+    siluGate:
+      @escaping @Sendable (
+        UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int, Int
+      ) -> Void,
+    activate: @escaping @Sendable (ActivationKind, UnsafeMutablePointer<Float>, Int, Int) -> Void,
+    add: @escaping @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int) -> Void,
+    store: @escaping @Sendable (StoreArguments, Int, Int) -> Void,
+    attend:
+      @escaping @Sendable (
+        AttentionArguments, AttentionUnit, UnsafeMutablePointer<Float>
+      ) -> Void
+  ) {
+    self.quantize = quantize
+    self.pack = pack
+    self.linear = linear
+    self.normalize = normalize
+    self.rotate = rotate
+    self.siluGate = siluGate
+    self.activate = activate
+    self.add = add
+    self.store = store
+    self.attend = attend
+  }
+}

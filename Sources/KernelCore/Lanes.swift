@@ -1,0 +1,98 @@
+// What an instruction set must offer for the kernel bodies of this room. Bodies are written once,
+// generic over `Lanes`, and specialised in one small target per instruction set.
+//
+// Numerics of record, on which bit-identity rests:
+//   - a lane is an output row, a key token or a head dimension, so lanes never mix, except in the
+//     fixed-order trees of `horizontalSum` and in maxima;
+//   - products of quantised weights are exact in int32 over a block of 256 k, group scales
+//     included: 127 (weight) · 127 (activation) · 127 (scale) · 256 = 524,386,048 < 2^31; then one
+//     fused multiply-add into float32 per block, in increasing k;
+//   - float32 products are fused multiply-adds in increasing k;
+//   - only correctly rounded operations are used: + − · / fma, conversions to nearest even.
+
+/// Primitive operations of one instruction set.
+///
+/// Conformers are empty enums.
+public protocol Lanes {
+  // MARK: float32, sixteen lanes
+
+  /// Nearest float32 of each int32, ties to even.
+  static func float(_ v: SIMD16<Int32>) -> SIMD16<Float>
+  /// `a > b ? a : b`: a NaN in `b` is kept.
+  static func max(_ a: SIMD16<Float>, _ b: SIMD16<Float>) -> SIMD16<Float>
+  /// `a < b ? a : b`: a NaN in `b` is kept.
+  static func min(_ a: SIMD16<Float>, _ b: SIMD16<Float>) -> SIMD16<Float>
+  /// 16 int8, widened.
+  static func loadInt8(_ p: UnsafeRawPointer) -> SIMD16<Int32>
+  /// Stores the low bytes of 16 int32.
+  static func storeInt8(_ v: SIMD16<Int32>, to p: UnsafeMutableRawPointer)
+  /// 16 float16, widened exactly.
+  static func loadFloat16(_ p: UnsafeRawPointer) -> SIMD16<Float>
+  /// Stores 16 float32 rounded to nearest even float16.
+  static func storeFloat16(_ v: SIMD16<Float>, to p: UnsafeMutableRawPointer)
+  /// 16 bfloat16, widened exactly.
+  static func loadBFloat16(_ p: UnsafeRawPointer) -> SIMD16<Float>
+  /// Hints that the cache line at `p` will be read.
+  static func prefetch(_ p: UnsafeRawPointer)
+
+  // MARK: integer products, a part of a tile at a time
+
+  /// 4 int8 weights for each row of a part, in the form that `dot` takes.
+  associatedtype Weights
+  /// One int32 for each row of a part.
+  associatedtype Sums
+  /// One group scale for each row of a part, in the form that `dot` and `end` take.
+  associatedtype GroupScale
+  /// Sixteen int8 values in the form that `low` and `high` take.
+  associatedtype Table
+
+  /// Rows of a part: the width of the instruction set, a divisor of 16.
+  static var partRows: Int { get }
+  /// The lookup table of a codebook of 16 int8 at `p`.
+  static func table(_ p: UnsafeRawPointer) -> Table
+  /// Weights of the low nibbles (k…k+3) of the part at `p`.
+  static func low(_ p: UnsafeRawPointer, _ table: Table) -> Weights
+  /// Weights of the high nibbles (k+4…k+7) of the part at `p`.
+  static func high(_ p: UnsafeRawPointer, _ table: Table) -> Weights
+  /// The int8 weights of the part at `p`.
+  static func bytes(_ p: UnsafeRawPointer) -> Weights
+  /// Group scales of the part: `partRows` int8 at `p`.
+  static func groupScale(_ p: UnsafeRawPointer) -> GroupScale
+  /// Reads sums that `store` has written.
+  static func load(_ p: UnsafeRawPointer) -> Sums
+  /// Writes sums as `partRows` int32.
+  static func store(_ sums: Sums, to p: UnsafeMutableRawPointer)
+  /// Begins a group: the accumulator that `dot` adds to.
+  ///
+  /// `correction` points at an
+  /// `ActivationRecord` sum.
+  static func begin(_ total: Sums, correction p: UnsafeRawPointer) -> Sums
+  /// Adds the products of 4 k; `x` points at the 4 int8 activations in an `ActivationRecord`.
+  static func dot(
+    _ sums: Sums,
+    _ weights: Weights,
+    _ x: UnsafeRawPointer,
+    _ scale: GroupScale
+  ) -> Sums
+  /// Ends a group: `total + scale · (the group's products)`.
+  static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums
+  /// Completes the second half of an `ActivationRecord` whose 32 int8 codes are in place.
+  static func complete(_ record: UnsafeMutableRawPointer)
+}
+
+/// 32 int8 activations of one token and what an instruction set needs beside them: one cache line.
+///
+/// Bytes 0…31 are the codes in increasing k. Bytes 32…63 belong to the instruction set: nothing,
+/// their absolute values, or three int32 (minus 128 times the sum of all, the first 16, the last 16).
+public enum ActivationRecord {
+  /// Activations of a record.
+  @inlinable public static var count: Int { 32 }
+  /// Bytes of a record.
+  @inlinable public static var bytes: Int { 64 }
+  /// Offset of the second half, and of the correction of all 32 codes.
+  @inlinable public static var supplement: Int { 32 }
+  /// Offset of the correction of the first 16 codes; that of the last 16 follows.
+  @inlinable public static var halfCorrections: Int { 36 }
+  /// Activations that share one scale.
+  @inlinable public static var scaleBlock: Int { 256 }
+}

@@ -1,0 +1,143 @@
+// AVX-512 with VNNI: a whole tile (16 rows) to a vector. Everything is inlined from KernelCore; this
+// file only says which instruction stands for which primitive.
+
+import CIntrinsics
+import KernelCore
+
+/// The primitives of AVX-512 with VNNI.
+enum AVX512VNNILanes: Lanes {
+  typealias Weights = SIMD16<UInt32>
+  typealias Sums = SIMD16<Int32>
+  typealias GroupScale = SIMD16<Int32>
+  typealias Table = SIMD16<UInt32>
+
+  @inline(__always)
+  static var partRows: Int { 16 }
+
+  // vpdpbusd multiplies unsigned by signed bytes: weights are stored 128 too large, and each group
+  // begins at −128 · Σ x.
+  @inline(__always)
+  static func table(_ p: UnsafeRawPointer) -> Table {
+    let words = p.loadUnaligned(as: SIMD4<UInt32>.self) ^ SIMD4(repeating: 0x8080_8080)
+    let eight = SIMD8(lowHalf: words, highHalf: words)
+    return SIMD16(lowHalf: eight, highHalf: eight)
+  }
+
+  @inline(__always)
+  static func low(_ p: UnsafeRawPointer, _ table: Table) -> Weights {
+    let codes = p.loadUnaligned(as: SIMD16<UInt32>.self) & SIMD16(repeating: 0x0f0f_0f0f)
+    return lanes_lookup16(table, codes)
+  }
+
+  @inline(__always)
+  static func high(_ p: UnsafeRawPointer, _ table: Table) -> Weights {
+    let codes = (p.loadUnaligned(as: SIMD16<UInt32>.self) &>> 4) & SIMD16(repeating: 0x0f0f_0f0f)
+    return lanes_lookup16(table, codes)
+  }
+
+  @inline(__always)
+  static func bytes(_ p: UnsafeRawPointer) -> Weights {
+    p.loadUnaligned(as: SIMD16<UInt32>.self) ^ SIMD16(repeating: 0x8080_8080)
+  }
+
+  @inline(__always)
+  static func groupScale(_ p: UnsafeRawPointer) -> GroupScale { lanes_load_i8(p) }
+
+  @inline(__always)
+  static func load(_ p: UnsafeRawPointer) -> Sums { p.loadUnaligned(as: Sums.self) }
+
+  @inline(__always)
+  static func store(_ sums: Sums, to p: UnsafeMutableRawPointer) {
+    p.storeBytes(of: sums, as: Sums.self)
+  }
+
+  @inline(__always)
+  static func begin(_ total: Sums, correction p: UnsafeRawPointer) -> Sums {
+    Sums(repeating: p.load(as: Int32.self))
+  }
+
+  @inline(__always)
+  static func dot(
+    _ sums: Sums,
+    _ weights: Weights,
+    _ x: UnsafeRawPointer,
+    _ scale: GroupScale
+  ) -> Sums {
+    lanes_dot16(sums, weights, x.load(as: UInt32.self))
+  }
+
+  @inline(__always)
+  static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums {
+    total &+ sums &* scale
+  }
+
+  @inline(__always)
+  static func complete(_ record: UnsafeMutableRawPointer) {
+    let first = sum(loadInt8(record))
+    let second = sum(loadInt8(record + 16))
+    let corrections = (record + ActivationRecord.supplement).assumingMemoryBound(to: Int32.self)
+    corrections[0] = -128 &* (first &+ second)
+    corrections[1] = -128 &* first
+    corrections[2] = -128 &* second
+  }
+
+  @inline(__always)
+  private static func sum(_ v: SIMD16<Int32>) -> Int32 {
+    let eight = v.lowHalf &+ v.highHalf
+    let four = eight.lowHalf &+ eight.highHalf
+    return four[0] &+ four[1] &+ four[2] &+ four[3]
+  }
+}
+
+extension AVX512VNNILanes {
+  @inline(__always)
+  static func float(_ v: SIMD16<Int32>) -> SIMD16<Float> { lanes_float(v) }
+
+  @inline(__always)
+  static func max(_ a: SIMD16<Float>, _ b: SIMD16<Float>) -> SIMD16<Float> {
+    lanes_max(a, b)
+  }
+
+  @inline(__always)
+  static func min(_ a: SIMD16<Float>, _ b: SIMD16<Float>) -> SIMD16<Float> {
+    lanes_min(a, b)
+  }
+
+  @inline(__always)
+  static func loadInt8(_ p: UnsafeRawPointer) -> SIMD16<Int32> { lanes_load_i8(p) }
+
+  @inline(__always)
+  static func storeInt8(_ v: SIMD16<Int32>, to p: UnsafeMutableRawPointer) {
+    lanes_store_i8(v, p)
+  }
+
+  @inline(__always)
+  static func loadFloat16(_ p: UnsafeRawPointer) -> SIMD16<Float> { lanes_load_f16(p) }
+
+  @inline(__always)
+  static func storeFloat16(_ v: SIMD16<Float>, to p: UnsafeMutableRawPointer) {
+    lanes_store_f16(v, p)
+  }
+
+  @inline(__always)
+  static func loadBFloat16(_ p: UnsafeRawPointer) -> SIMD16<Float> { lanes_load_bf16(p) }
+
+  @inline(__always)
+  static func prefetch(_ p: UnsafeRawPointer) { lanes_prefetch(p) }
+}
+
+extension KernelTable {
+  /// The kernels of `AVX512VNNILanes`.
+  public static let avx512vnni = KernelTable(
+    quantize: { quantizeActivations(AVX512VNNILanes.self, $0, $1, $2) },
+    pack: { packFloatActivations(AVX512VNNILanes.self, $0, $1, $2) },
+    linear: { linearTiles(AVX512VNNILanes.self, $0, $1, $2, $3) },
+    normalize: { KernelCore.normalize(AVX512VNNILanes.self, $0, $1, $2) },
+    rotate: { KernelCore.rotate(AVX512VNNILanes.self, $0, $1, $2) },
+    siluGate: { KernelCore.siluGate(AVX512VNNILanes.self, $0, $1, $2, $3, $4) },
+    activate: { KernelCore.activate(AVX512VNNILanes.self, $0, $1, $2, $3) },
+    add: { addInto(AVX512VNNILanes.self, $0, $1, $2, $3) },
+    store: { storePages(AVX512VNNILanes.self, $0, $1, $2) },
+    attend: { KernelCore.attend(AVX512VNNILanes.self, $0, $1, $2) }
+  )
+}

@@ -1,0 +1,129 @@
+// ARMv8.2 with dot product: a quarter of a tile (4 rows) to a vector. Everything is inlined from
+// KernelCore; this file only says which instruction stands for which primitive.
+
+#if arch(arm64)
+import CIntrinsics
+import KernelCore
+
+/// The primitives of NEON with dot product.
+enum NEONLanes: Lanes {
+  typealias Weights = SIMD4<UInt32>
+  typealias Sums = SIMD4<Int32>
+  typealias GroupScale = SIMD4<Int32>
+  typealias Table = SIMD4<UInt32>
+
+  @inline(__always)
+  static var partRows: Int { 4 }
+
+  @inline(__always)
+  static func table(_ p: UnsafeRawPointer) -> Table {
+    p.loadUnaligned(as: SIMD4<UInt32>.self)
+  }
+
+  @inline(__always)
+  static func low(_ p: UnsafeRawPointer, _ table: Table) -> Weights {
+    let codes = p.loadUnaligned(as: SIMD4<UInt32>.self) & SIMD4(repeating: 0x0f0f_0f0f)
+    return lanes_lookup4(table, codes)
+  }
+
+  @inline(__always)
+  static func high(_ p: UnsafeRawPointer, _ table: Table) -> Weights {
+    let codes = (p.loadUnaligned(as: SIMD4<UInt32>.self) &>> 4) & SIMD4(repeating: 0x0f0f_0f0f)
+    return lanes_lookup4(table, codes)
+  }
+
+  @inline(__always)
+  static func bytes(_ p: UnsafeRawPointer) -> Weights {
+    p.loadUnaligned(as: SIMD4<UInt32>.self)
+  }
+
+  @inline(__always)
+  static func groupScale(_ p: UnsafeRawPointer) -> GroupScale {
+    lanes_load_i8x4(p.assumingMemoryBound(to: Int8.self))
+  }
+
+  @inline(__always)
+  static func load(_ p: UnsafeRawPointer) -> Sums { p.loadUnaligned(as: Sums.self) }
+
+  @inline(__always)
+  static func store(_ sums: Sums, to p: UnsafeMutableRawPointer) {
+    p.storeBytes(of: sums, as: Sums.self)
+  }
+
+  @inline(__always)
+  static func begin(_ total: Sums, correction p: UnsafeRawPointer) -> Sums {
+    Sums(repeating: 0)
+  }
+
+  @inline(__always)
+  static func dot(
+    _ sums: Sums,
+    _ weights: Weights,
+    _ x: UnsafeRawPointer,
+    _ scale: GroupScale
+  ) -> Sums {
+    lanes_dot4(sums, weights, x.load(as: UInt32.self))
+  }
+
+  @inline(__always)
+  static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums {
+    total &+ sums &* scale
+  }
+
+  @inline(__always)
+  static func complete(_ record: UnsafeMutableRawPointer) {}
+}
+
+extension NEONLanes {
+  @inline(__always)
+  static func float(_ v: SIMD16<Int32>) -> SIMD16<Float> { lanes_float(v) }
+
+  @inline(__always)
+  static func max(_ a: SIMD16<Float>, _ b: SIMD16<Float>) -> SIMD16<Float> {
+    lanes_max(a, b)
+  }
+
+  @inline(__always)
+  static func min(_ a: SIMD16<Float>, _ b: SIMD16<Float>) -> SIMD16<Float> {
+    lanes_min(a, b)
+  }
+
+  @inline(__always)
+  static func loadInt8(_ p: UnsafeRawPointer) -> SIMD16<Int32> { lanes_load_i8(p) }
+
+  @inline(__always)
+  static func storeInt8(_ v: SIMD16<Int32>, to p: UnsafeMutableRawPointer) {
+    lanes_store_i8(v, p)
+  }
+
+  @inline(__always)
+  static func loadFloat16(_ p: UnsafeRawPointer) -> SIMD16<Float> { lanes_load_f16(p) }
+
+  @inline(__always)
+  static func storeFloat16(_ v: SIMD16<Float>, to p: UnsafeMutableRawPointer) {
+    lanes_store_f16(v, p)
+  }
+
+  @inline(__always)
+  static func loadBFloat16(_ p: UnsafeRawPointer) -> SIMD16<Float> { lanes_load_bf16(p) }
+
+  @inline(__always)
+  static func prefetch(_ p: UnsafeRawPointer) { lanes_prefetch(p) }
+}
+
+extension KernelTable {
+  /// The kernels of `NEONLanes`.
+  public static let neon = KernelTable(
+    quantize: { quantizeActivations(NEONLanes.self, $0, $1, $2) },
+    pack: { packFloatActivations(NEONLanes.self, $0, $1, $2) },
+    linear: { linearTiles(NEONLanes.self, $0, $1, $2, $3) },
+    normalize: { KernelCore.normalize(NEONLanes.self, $0, $1, $2) },
+    rotate: { KernelCore.rotate(NEONLanes.self, $0, $1, $2) },
+    siluGate: { KernelCore.siluGate(NEONLanes.self, $0, $1, $2, $3, $4) },
+    activate: { KernelCore.activate(NEONLanes.self, $0, $1, $2, $3) },
+    add: { addInto(NEONLanes.self, $0, $1, $2, $3) },
+    store: { storePages(NEONLanes.self, $0, $1, $2) },
+    attend: { KernelCore.attend(NEONLanes.self, $0, $1, $2) }
+  )
+}
+#endif

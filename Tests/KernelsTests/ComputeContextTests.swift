@@ -1,0 +1,58 @@
+// Choice of the instruction set and the thread pool.
+
+import Kernels
+import Tensors
+import TestSupport
+import Testing
+
+@Suite struct ComputeContextTests {
+  @Test func portableIsAlwaysAvailable() throws {
+    #expect(ISA.available.first == .portable)
+    #expect(ISA.available.contains(ISA.best))
+    let context = try ComputeContext()
+    #expect(context.isa == ISA.best)
+    #expect(Processors.recommendedThreads >= 1)
+    #expect(Processors.recommendedThreads <= Processors.allowed.count)
+  }
+
+  @Test func whatIsMissingIsRefused() {
+    #if arch(x86_64)
+    #expect(throws: KernelError.unavailable(.neon)) { try ComputeContext(isa: .neon) }
+    #else
+    #expect(throws: KernelError.unavailable(.avx2)) { try ComputeContext(isa: .avx2) }
+    #endif
+    #expect(throws: KernelError.threadCount(0)) { try ComputeContext(threads: 0) }
+    #expect(throws: KernelError.threadCount(1025)) { try ComputeContext(threads: 1025) }
+  }
+
+  @Test(arguments: [1, 2, 7])
+  func jobsOfManySizesAreDoneExactlyOnce(_ threads: Int) throws {
+    // Additions are not idempotent: an element added twice or not at all shows.
+    let context = try ComputeContext(isa: .portable, threads: threads)
+    for size in [1, 16, 17, 32768, 32769, 200_000] {
+      let one = Matrix(rows: 1, columns: size, values: [Float](repeating: 1, count: size))
+      var sum = Matrix(rows: 1, columns: size)
+      for _ in 0..<20 { context.add(one, into: &sum) }
+      #expect(sum.values().allSatisfy { $0 == 20 })
+    }
+  }
+
+  @Test func contextsOfSeveralThreadsWorkSideBySide() async throws {
+    try await withThrowingTaskGroup(of: Bool.self) { group in
+      for _ in 0..<4 {
+        group.addTask {
+          let context = try ComputeContext(threads: 3)
+          let ones = Matrix(
+            rows: 1,
+            columns: 100_000,
+            values: [Float](repeating: 1, count: 100_000)
+          )
+          var sum = Matrix(rows: 1, columns: 100_000)
+          for _ in 0..<100 { context.add(ones, into: &sum) }
+          return sum.values().allSatisfy { $0 == 100 }
+        }
+      }
+      for try await isRight in group { #expect(isRight) }
+    }
+  }
+}
