@@ -69,7 +69,10 @@ private func status(of error: any Error) -> ExitStatus {
   switch error {
   case let failure as CommandFailure: failure.status
   case let error as EngineError: status(of: error.category)
-  case let error as WeightFileError: status(of: error)
+  case let error as WeightFileError: status(of: error.kind)
+  case ConversionError.cancelled: .interrupted
+  case ConversionError.exists: .usage
+  case let error as ConversionError: error.kind.map(status(of:)) ?? .software
   case is ConfigurationError, is TokenizerError, is ImageError, is ModelError: .data
   case is KernelError: .usage
   case is CancellationError: .interrupted
@@ -87,8 +90,8 @@ private func status(of category: EngineError.Category) -> ExitStatus {
   }
 }
 
-private func status(of error: WeightFileError) -> ExitStatus {
-  switch error.kind {
+private func status(of kind: WeightFileError.Kind) -> ExitStatus {
+  switch kind {
   case .noInput: .noInput
   case .badData: .data
   case .inputOutput: .inputOutput

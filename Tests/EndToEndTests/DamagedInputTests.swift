@@ -65,7 +65,7 @@ import Testing
         )
       }
     }
-    try expectRefusal(of: folder, naming: "model.safetensors", reason: "model.norm.weight")
+    try expectRefusal(of: folder, naming: "checkpoint", reason: "model.norm.weight")
   }
 
   @Test func missingTensor() throws {
