@@ -5,11 +5,14 @@
 struct JSONScanner {
   /// Containers inside containers that are followed.
   static let deepest = 64
+  /// Values that are made into trees; one takes many times the memory of its text.
+  static let mostTreeValues = 1 << 16
 
   private let bytes: [UInt8]
   private let file: String
   private var position = 0
   private var depth = 0
+  private var treeValues = 0
 
   /// Starts at the front of `bytes`; `file` is named in errors.
   init(_ bytes: [UInt8], file: String) {
@@ -150,6 +153,14 @@ struct JSONScanner {
     case UInt8(ascii: "f"): try word("false")
     case UInt8(ascii: "n"): try word("null")
     default: _ = try number()
+    }
+  }
+
+  /// Counts a value that becomes part of a tree.
+  mutating func countTreeValue() throws(TokenizerError) {
+    treeValues += 1
+    guard treeValues <= Self.mostTreeValues else {
+      throw failure("more than \(Self.mostTreeValues) settings")
     }
   }
 

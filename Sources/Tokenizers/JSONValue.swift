@@ -22,6 +22,7 @@ enum JSONValue: Hashable {
 
   /// Reads the next value.
   init(_ scanner: inout JSONScanner) throws(TokenizerError) {
+    try scanner.countTreeValue()
     switch scanner.peek() {
     case UInt8(ascii: "{"):
       var members: [String: JSONValue] = [:]

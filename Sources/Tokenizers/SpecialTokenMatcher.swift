@@ -3,6 +3,9 @@
 
 /// Matches a set of texts verbatim.
 struct SpecialTokenMatcher: Sendable {
+  /// Texts of more bytes than this, all together, are refused; each may take a node of the trie.
+  static let mostBytes = 1 << 20
+
   /// `node << 8 | byte` to the next node; node 0 is the root.
   private var edges: [Int: Int] = [:]
   /// `[nodes]`: the token that ends at each node.
@@ -10,8 +13,21 @@ struct SpecialTokenMatcher: Sendable {
   /// `[256]`: whether some token starts with the byte.
   private var starts = [Bool](repeating: false, count: 256)
 
-  /// Adds a text to match, which must not be empty.
-  mutating func insert(_ text: some Sequence<UInt8>, token: TokenID) {
+  /// Matches the special and the added tokens of a vocabulary.
+  init(_ vocabulary: Vocabulary) throws(TokenizerError) {
+    var bytes = 0
+    for id in 0..<TokenID(vocabulary.count)
+    where [.special, .added].contains(vocabulary.kind(of: id)) {
+      let range = vocabulary.pieceRange(of: id)
+      bytes += range.count
+      guard bytes <= Self.mostBytes else {
+        throw .tooManyAddedTokens(bytes: bytes, limit: Self.mostBytes)
+      }
+      insert(vocabulary.pieceBytes[range], token: id)
+    }
+  }
+
+  private mutating func insert(_ text: some Sequence<UInt8>, token: TokenID) {
     var node = 0
     for byte in text {
       if node == 0 { starts[Int(byte)] = true }

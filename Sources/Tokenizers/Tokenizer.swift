@@ -47,12 +47,8 @@ public struct Tokenizer: Sendable {
       additional: settings.additional,
       special: special
     )
-    var matcher = SpecialTokenMatcher()
-    for id in ids where [.special, .added].contains(vocabulary.kind(of: id)) {
-      matcher.insert(vocabulary.piece(of: id).utf8, token: id)
-    }
     self.model = model
-    self.matcher = matcher
+    matcher = try SpecialTokenMatcher(vocabulary)
   }
 
   /// Turns a text into tokens.

@@ -167,6 +167,8 @@ import Tokenizers
       ("special_tokens_map.json", ""),
       ("special_tokens_map.json", String(repeating: "[", count: 100_000)),
       ("special_tokens_map.json", String(repeating: #"{"a":"#, count: 100_000)),
+      ("special_tokens_map.json", "[" + String(repeating: "[],", count: 100_000) + "[]]"),
+      ("special_tokens_map.json", #"{"pad_token": "\#(String(repeating: "<", count: 1 << 20))"}"#),
       ("tokenizer.json", String(repeating: #"{"a":"#, count: 100_000)),
     ])
   func damagedSettingsAreRefused(file: String, text: String) throws {
