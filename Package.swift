@@ -93,7 +93,7 @@ let package = Package(
     .target(
       name: "Idefix",
       dependencies: [
-        "IdeficsModel", "Tokenizers", "Images", "WeightFiles",
+        "IdeficsModel", "Tokenizers", "Images", "WeightFiles", "Kernels",
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: checked
@@ -116,7 +116,10 @@ let package = Package(
     ),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"]),
-    .testTarget(name: "IdefixTests", dependencies: ["Idefix", "Tokenizers", "TestSupport"]),
+    .testTarget(
+      name: "IdefixTests",
+      dependencies: ["Idefix", "Conversion", "IdeficsModel", "Images", "Tokenizers", "TestSupport"]
+    ),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Tensors", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]

@@ -1,6 +1,11 @@
 // The public face of the library: load a model, generate, score. An Engine can be used from any thread; one
 // thread of its own does all the work (EngineLoop). Refuses requests that cannot be answered before they queue.
 
+import Foundation
+import IdeficsModel
+import Synchronization
+import Tokenizers
+
 /// A loaded model that answers requests, several at a time.
 ///
 /// ```swift
@@ -13,38 +18,168 @@
 /// }
 /// ```
 public final class Engine: Sendable {
-  private let backend: any EngineBackend
-
-  package init(backend: any EngineBackend) { self.backend = backend }
-
   /// Facts of the loaded model.
-  public var info: ModelInfo { backend.info }
+  public let info: ModelInfo
+
+  private let preparer: RequestPreparer
+  private let mailbox: Mailbox
+  private let counters: EngineCounters
+  private let exit: ExitSignal
+  /// Requests that may be in the engine at a time.
+  private let openLimit: Int
+  private let admission = Mutex((nextID: UInt64(0), open: 0))
+
+  private init(_ parts: EngineParts, mailbox: Mailbox, counters: EngineCounters, exit: ExitSignal) {
+    info = parts.info
+    preparer = parts.preparer
+    openLimit = parts.options.maxWaiting + parts.options.maxSequences
+    self.mailbox = mailbox
+    self.counters = counters
+    self.exit = exit
+  }
+
+  deinit { _ = mailbox.post(.shutDown) }
+
+  /// Starts an engine thread on a model that is made there.
+  package static func start(
+    _ parts: EngineParts,
+    model: @escaping @Sendable () throws -> any ForwardModel
+  ) async throws -> Engine {
+    let counters = EngineCounters()
+    let exit = ExitSignal()
+    let mailbox = try await withCheckedThrowingContinuation {
+      (continuation: CheckedContinuation<Mailbox, any Error>) in
+      let thread = Thread {
+        defer { exit.raise() }
+        do {
+          let model = try model()
+          let mailbox = Mailbox(cancellation: model.cancellation)
+          let loop = EngineLoop(
+            model: model,
+            tokenizer: parts.preparer.renderer.tokenizer,
+            maxSequences: parts.options.maxSequences,
+            mailbox: mailbox,
+            counters: counters
+          )
+          continuation.resume(returning: mailbox)
+          loop.run()
+        } catch {
+          continuation.resume(throwing: error)
+        }
+      }
+      thread.name = "idefix engine"
+      thread.stackSize = 16 << 20
+      thread.start()
+    }
+    return Engine(parts, mailbox: mailbox, counters: counters, exit: exit)
+  }
 
   /// Counters and gauges as of now.
-  public var metrics: EngineMetrics { backend.metrics }
+  public var metrics: EngineMetrics { counters.snapshot }
 
   /// Answers a request.
   ///
-  /// Events come as they happen; ending the iteration (or its task) cancels the request.  ///
-  /// Refused requests throw an ``EngineError`` from the stream before the first event.
+  /// Events come as they happen; ending the iteration (or its task) cancels the request. Refused
+  /// requests throw an ``EngineError`` from the stream before the first event.
   public func generate(
     _ request: GenerationRequest
   ) -> AsyncThrowingStream<GenerationEvent, any Error> {
-    backend.generate(request)
+    events { preparer throws(EngineError) in try preparer.prepare(request) }
   }
 
   /// Log-probabilities of every token of a prompt, images included; the first token's is `nil`.
   public func score(_ request: ScoreRequest) async throws -> [ScoredToken] {
-    try await backend.score(request)
+    var scores: [ScoredToken] = []
+    for try await event in events({ preparer throws(EngineError) in try preparer.prepare(request) })
+    {
+      if case .promptScored(let tokens) = event { scores = tokens }
+    }
+    try Task.checkCancellation()
+    return scores
   }
 
   /// Renders a prompt without running the model: its token ids, each with its own text.
   public func tokenize(_ prompt: Prompt) throws(EngineError) -> [TokenText] {
-    try backend.tokenize(prompt)
+    let reporter = TokenReporter(vocabulary: preparer.renderer.tokenizer.vocabulary)
+    return try preparer.renderer.render(prompt).tokens.map {
+      TokenText(id: $0, text: reporter.text(of: $0), isSpecial: reporter.isSpecial($0))
+    }
   }
 
   /// Ends all requests with ``EngineError/shutDown`` and returns when the engine's thread is gone.
-  public func shutDown() async { await backend.shutDown() }
+  public func shutDown() async {
+    _ = mailbox.post(.shutDown)
+    await exit.wait()
+  }
+
+  private func events(
+    _ prepare:
+      @escaping @Sendable (RequestPreparer) throws(EngineError) -> PreparedRequest
+  ) -> AsyncThrowingStream<GenerationEvent, any Error> {
+    AsyncThrowingStream { continuation in
+      guard let id = enter() else {
+        counters.update { $0.failed += 1 }
+        return continuation.finish(throwing: EngineError.overloaded(limit: openLimit))
+      }
+      let start = ContinuousClock.now
+      // Image decoding takes long enough to keep it off the caller's thread.
+      let preparation = Task {
+        do {
+          let prepared = try prepare(preparer)
+          var receipt = CostReceipt()
+          receipt.decodeImages.milliseconds = (ContinuousClock.now - start).milliseconds
+          try Task.checkCancellation()
+          let submission = Mailbox.Submission(
+            id: id,
+            prepared: prepared,
+            receipt: receipt,
+            time: .now,
+            emit: { continuation.yield($0) },
+            close: { continuation.finish(throwing: $0) }
+          )
+          guard mailbox.post(.submit(submission)) else { throw EngineError.shutDown }
+        } catch {
+          if error is EngineError { counters.update { $0.failed += 1 } }
+          continuation.finish(throwing: error)
+        }
+      }
+      continuation.onTermination = { reason in
+        self.leave()
+        guard case .cancelled = reason else { return }
+        preparation.cancel()
+        _ = self.mailbox.post(.cancel(id))
+      }
+    }
+  }
+
+  /// A number for a new request, or `nil` if there are too many.
+  private func enter() -> UInt64? {
+    admission.withLock { state in
+      guard state.open < openLimit else { return nil }
+      state.open += 1
+      state.nextID += 1
+      return state.nextID
+    }
+  }
+
+  private func leave() { admission.withLock { $0.open -= 1 } }
+}
+
+/// What an engine is made of besides its model.
+package struct EngineParts: Sendable {
+  /// Facts of the model.
+  package var info: ModelInfo
+  /// Validates requests.
+  package var preparer: RequestPreparer
+  /// Limits.
+  package var options: EngineOptions
+
+  /// The parts of an engine.
+  package init(info: ModelInfo, preparer: RequestPreparer, options: EngineOptions) {
+    self.info = info
+    self.preparer = preparer
+    self.options = options
+  }
 }
 
 /// A token of a rendered prompt.
@@ -55,14 +190,4 @@ public struct TokenText: Sendable, Equatable {
   public var text: String
   /// Whether it is a special token.
   public var isSpecial: Bool
-}
-
-/// What stands behind an ``Engine``: the engine loop, or a script in the tests of a front end.
-package protocol EngineBackend: Sendable {
-  var info: ModelInfo { get }
-  var metrics: EngineMetrics { get }
-  func generate(_ request: GenerationRequest) -> AsyncThrowingStream<GenerationEvent, any Error>
-  func score(_ request: ScoreRequest) async throws -> [ScoredToken]
-  func tokenize(_ prompt: Prompt) throws(EngineError) -> [TokenText]
-  func shutDown() async
 }

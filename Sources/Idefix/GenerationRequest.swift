@@ -65,6 +65,8 @@ public struct ScoreRequest: Sendable {
   public var prompt: Prompt
   /// Most probable alternatives to report for each token, 0 to 20.
   public var top = 0
+  /// First token whose score is wanted; the state of earlier ones may come from the prefix cache.
+  public var scoredFrom = 0
   /// Whether to report the whole distribution of each token: `vocabularySize` floats a token.
   public var reportsDistributions = false
   /// Who asks, as in ``GenerationRequest/tenant``.

@@ -1,0 +1,115 @@
+// From an .idfx file to a running engine: everything that can be wrong with the file is found here, before the engine
+// thread starts; memory is planned from headers alone.
+
+import Crypto
+import Foundation
+import IdeficsModel
+import Images
+import Kernels
+import Tokenizers
+import WeightFiles
+
+extension Engine {
+  /// Loads a model.
+  ///
+  /// - Parameters:
+  ///   - path: An `.idfx` file, as `idefix convert` writes it.
+  ///   - options: Limits and resources.
+  /// - Returns: An engine that is ready for requests.
+  /// - Throws: An ``EngineError`` that names the file and what is wrong with it.
+  public static func load(
+    from path: String,
+    options: EngineOptions = EngineOptions()
+  ) async throws -> Engine {
+    guard FileManager.default.fileExists(atPath: path) else {
+      throw EngineError.noSuchModel(path: path)
+    }
+    do {
+      return try await load(ModelFile(path: path), options: options)
+    } catch let error as EngineError {
+      throw error
+    } catch {
+      throw EngineError.invalidModel(path: path, reason: "\(error)")
+    }
+  }
+
+  private static func load(_ file: ModelFile, options: EngineOptions) async throws -> Engine {
+    let configuration = file.configuration
+    let isa = try options.isa.map { name in
+      guard let isa = ISA(rawValue: name), ISA.available.contains(isa) else {
+        throw EngineError.invalidParameter(name: "isa", reason: "is not available on this machine")
+      }
+      return isa
+    }
+    let element = KVElement(options.cacheElement)
+    let plan = try CachePlan(
+      configuration: configuration,
+      weightBytes: file.weightBytes,
+      options: options
+    )
+    let limits = ModelLimits(
+      tokensPerStep: plan.tokensPerStep,
+      pages: plan.pages,
+      cacheElement: element
+    )
+    let threads = options.threads
+    let compute = try ComputeContext.facts(isa: isa, threads: threads)
+    let info = ModelInfo(
+      name: URL(filePath: file.path).deletingPathExtension().lastPathComponent,
+      path: file.path,
+      fingerprint: file.fingerprint,
+      isInstruct: file.tokenizer.specialTokens.listsEndOfUtterance,
+      vocabularySize: configuration.totalVocabularySize,
+      contextTokens: plan.contextTokens,
+      hiddenSize: configuration.hiddenSize,
+      layers: configuration.layers,
+      crossBlocks: configuration.crossBlocks,
+      imageSize: configuration.vision.imageSize,
+      recipe: file.recipeName,
+      isa: compute.isa.rawValue,
+      threads: compute.threads,
+      cacheBytes: plan.pages * plan.pageBytes,
+      bosToken: file.tokenizer.specialTokens.bos,
+      eosToken: file.tokenizer.specialTokens.eos,
+      endOfUtteranceToken: file.tokenizer.specialTokens.endOfUtterance
+    )
+    let preparer = RequestPreparer(
+      renderer: PromptRenderer(tokenizer: file.tokenizer),
+      processor: file.processor,
+      vocabularySize: min(configuration.totalVocabularySize, file.tokenizer.vocabulary.count),
+      contextTokens: plan.contextTokens,
+      options: options
+    )
+    let source = file.source
+    return try await start(EngineParts(info: info, preparer: preparer, options: options)) {
+      let compute = try ComputeContext(isa: isa, threads: threads)
+      let model = try IdeficsModel(
+        source: source,
+        configuration: configuration,
+        compute: compute,
+        limits: limits
+      )
+      return LoadedModel(model, pageBytes: plan.pageBytes)
+    }
+  }
+}
+
+extension ComputeContext {
+  /// What a context would use; the context itself belongs to the engine thread.
+  fileprivate static func facts(isa: ISA?, threads: Int?) throws -> (isa: ISA, threads: Int) {
+    let context = try ComputeContext(isa: isa, threads: threads)
+    return (context.isa, context.threads)
+  }
+}
+
+extension KVElement {
+  /// The kernels' name of a cache element.
+  package init(_ element: CacheElement) {
+    self =
+      switch element {
+      case .f32: .f32
+      case .f16: .f16
+      case .int8: .int8
+      }
+  }
+}

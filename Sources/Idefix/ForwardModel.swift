@@ -1,0 +1,90 @@
+// What the engine asks of a model: encode an image, step a batch, copy a page. IdeficsModel behind an adapter in
+// production; in tests a model whose every output depends on exactly the pages it was told to read.
+
+import IdeficsModel
+
+/// A model that the engine loop can drive.
+///
+/// Belongs to one thread.
+package protocol ForwardModel: AnyObject {
+  /// Width of the logits.
+  var vocabularySize: Int { get }
+  /// Decoder layers: unit pages of a block of tokens.
+  var layers: Int { get }
+  /// Cross blocks: each needs pages for the states of an image.
+  var crossBlocks: Int { get }
+  /// States of one image.
+  var imageStates: Int { get }
+  /// Unit pages of the store.
+  var pages: Int { get }
+  /// Bytes of one unit page.
+  var pageBytes: Int { get }
+  /// Tokens one step may carry.
+  var tokensPerStep: Int { get }
+  /// Stops a running pass after the current layer.
+  var cancellation: CancellationFlag { get }
+
+  /// Encodes an image `[3, side, side]` into pages `[crossBlocks][⌈imageStates / 16⌉]`.
+  func encode(_ image: PixelTensor, into pages: PageTable) throws
+  /// One pass over the weights; `consume` gets each wanted row of logits, in order.
+  func step(
+    _ slices: [SequenceSlice],
+    _ consume: (_ row: Int, _ logits: [Float]) throws -> Void
+  ) throws
+  /// Copies a unit page.
+  func copyPage(from source: Int32, to destination: Int32)
+}
+
+/// Tokens in a page.
+package let pageTokens = 16
+
+/// Where the pages of a block stand in a page table.
+package enum BlockLayout {
+  /// Pages of a block of an image.
+  package static func imagePages(of model: any ForwardModel) -> Int {
+    model.crossBlocks * ((model.imageStates + pageTokens - 1) / pageTokens)
+  }
+
+  /// The table of an image's block.
+  package static func imageTable(_ pages: [Int32], crossBlocks: Int) -> PageTable {
+    let count = pages.count / crossBlocks
+    return PageTable(
+      layers: (0..<crossBlocks).map { Array(pages[($0 * count)..<(($0 + 1) * count)]) }
+    )
+  }
+}
+
+/// An ``IdeficsModel`` as the engine drives it.
+final class LoadedModel: ForwardModel {
+  private let model: IdeficsModel
+  let pageBytes: Int
+
+  init(_ model: IdeficsModel, pageBytes: Int) {
+    self.model = model
+    self.pageBytes = pageBytes
+  }
+
+  var vocabularySize: Int { model.configuration.totalVocabularySize }
+  var layers: Int { model.configuration.layers }
+  var crossBlocks: Int { model.configuration.crossBlocks }
+  var imageStates: Int { model.configuration.imageStates }
+  var pages: Int { model.limits.pages }
+  var tokensPerStep: Int { model.limits.tokensPerStep }
+  var cancellation: CancellationFlag { model.cancellation }
+
+  func encode(_ image: PixelTensor, into pages: PageTable) throws {
+    try model.encode(image, into: pages)
+  }
+
+  func step(
+    _ slices: [SequenceSlice],
+    _ consume: (_ row: Int, _ logits: [Float]) throws -> Void
+  ) throws {
+    let logits = try model.step(slices)
+    for row in 0..<logits.rows { try consume(row, logits.row(row)) }
+  }
+
+  func copyPage(from source: Int32, to destination: Int32) {
+    model.pageStore.copyPage(from: source, to: destination)
+  }
+}

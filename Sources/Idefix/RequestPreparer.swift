@@ -1,0 +1,178 @@
+// From a request to what the engine thread works on: limits first, then the prompt's tokens, then its images. Runs on
+// the caller's side. Every refusal happens here, before anything is queued.
+
+import IdeficsModel
+import Images
+import Tokenizers
+
+/// Validates and prepares requests for one model.
+package struct RequestPreparer: Sendable {
+  package let renderer: PromptRenderer
+  private let processor: ImageProcessor
+  private let vocabularySize: Int
+  private let contextTokens: Int
+  private let options: EngineOptions
+
+  /// A preparer for one model.
+  package init(
+    renderer: PromptRenderer,
+    processor: ImageProcessor,
+    vocabularySize: Int,
+    contextTokens: Int,
+    options: EngineOptions
+  ) {
+    self.renderer = renderer
+    self.processor = processor
+    self.vocabularySize = vocabularySize
+    self.contextTokens = contextTokens
+    self.options = options
+  }
+
+  /// Prepares a request for an answer.
+  package func prepare(_ request: GenerationRequest) throws(EngineError) -> PreparedRequest {
+    let sampling = request.sampling
+    try sampling.validate(vocabularySize: vocabularySize)
+    try Self.check(
+      request.count,
+      1...GenerationRequest.maximumCount,
+      "n",
+      "must be >= 1 and <= \(GenerationRequest.maximumCount)"
+    )
+    try checkTop(request.promptLogprobs, "prompt_logprobs")
+    try Self.check(request.truncate ?? 1, 1...Int.max, "truncate", "must be strictly positive")
+    let rendered = try render(request.prompt, truncate: request.truncate)
+    let room = contextTokens - rendered.tokens.count
+    guard room > 0 else {
+      throw .promptTooLong(tokens: rendered.tokens.count, limit: contextTokens)
+    }
+    if let maxTokens = sampling.maxTokens, maxTokens > room {
+      throw .contextExceeded(
+        promptTokens: rendered.tokens.count,
+        maxTokens: maxTokens,
+        limit: contextTokens
+      )
+    }
+    var prepared = PreparedRequest(
+      tokens: rendered.tokens,
+      attendedImages: rendered.attendedImages,
+      images: try images(of: request.prompt, rendered.images, tenant: request.tenant),
+      sampling: sampling,
+      seed: sampling.seed ?? UInt64.random(in: 0 ... .max),
+      maxTokens: sampling.maxTokens ?? room,
+      root: .root(tenant: salt(request.tenant))
+    )
+    prepared.count = request.count
+    prepared.badWords = sampling.badWords.flatMap(tokenizations)
+    prepared.promptLogprobs = request.promptLogprobs
+    prepared.usesPrefixCache = request.usesPrefixCache && options.prefixCache
+    prepared.speculates = request.speculates
+    return prepared
+  }
+
+  /// Prepares a request for scores.
+  package func prepare(_ request: ScoreRequest) throws(EngineError) -> PreparedRequest {
+    try checkTop(request.top, "top")
+    let rendered = try render(request.prompt, truncate: nil)
+    guard rendered.tokens.count <= contextTokens else {
+      throw .promptTooLong(tokens: rendered.tokens.count, limit: contextTokens + 1)
+    }
+    try Self.check(
+      request.scoredFrom,
+      0...(rendered.tokens.count - 1),
+      "scored_from",
+      "must be the place of a token of the prompt"
+    )
+    var prepared = PreparedRequest(
+      tokens: rendered.tokens,
+      attendedImages: rendered.attendedImages,
+      images: try images(of: request.prompt, rendered.images, tenant: request.tenant),
+      sampling: SamplingOptions(),
+      seed: 0,
+      maxTokens: 0,
+      root: .root(tenant: salt(request.tenant))
+    )
+    prepared.promptLogprobs = request.top
+    prepared.scoredFrom = request.scoredFrom
+    prepared.reportsDistributions = request.reportsDistributions
+    prepared.generates = false
+    prepared.usesPrefixCache = options.prefixCache
+    return prepared
+  }
+
+  private func render(
+    _ prompt: Prompt,
+    truncate: Int?
+  ) throws(EngineError) -> RenderedPrompt {
+    let count = prompt.images.count
+    guard count <= options.maxImages else {
+      throw .tooManyImages(count: count, limit: options.maxImages)
+    }
+    return try renderer.render(prompt, truncate: truncate)
+  }
+
+  private func images(
+    of prompt: Prompt,
+    _ range: Range<Int>,
+    tenant: String
+  ) throws(EngineError) -> [PreparedImage] {
+    var limits = ImageLimits.default
+    limits.pixels = options.maxImagePixels
+    var prepared: [PreparedImage] = []
+    let images = prompt.images
+    for index in range {
+      let values: [Float]
+      switch images[index].content {
+      case .pixels(let pixels): values = pixels
+      case .encoded(let bytes):
+        do {
+          values = processor.process(try ImageDecoder.decode(bytes, limits: limits))
+        } catch {
+          throw .invalidImage(index: index, reason: Self.clause(error.description))
+        }
+      }
+      let side = processor.imageSize
+      guard let pixels = PixelTensor(height: side, width: side, values: values) else {
+        throw .invalidImage(index: index, reason: "it needs 3 · \(side) · \(side) pixel values")
+      }
+      let key = ContentKey.image(pixels: values, side: side, tenant: salt(tenant))
+      prepared.append(PreparedImage(pixels: pixels, key: key))
+    }
+    return prepared
+  }
+
+  private func salt(_ tenant: String) -> String { options.sharesCacheAcrossTenants ? "" : tenant }
+
+  /// A bad word at the start of a word and inside one.
+  private func tokenizations(_ word: String) -> [[Int32]] {
+    // A byte token never merges, so what follows it is tokenised without a space mark in front.
+    let anchor = renderer.tokenizer.encode("\n", parseSpecial: false)
+    let inside = renderer.tokenizer.encode("\n" + word, parseSpecial: false)
+    let start = renderer.tokenizer.encode(word, parseSpecial: false)
+    guard inside.starts(with: anchor) else { return [start] }
+    return [start, Array(inside.dropFirst(anchor.count))]
+  }
+
+  private func checkTop(_ top: Int?, _ name: String) throws(EngineError) {
+    try Self.check(
+      top ?? 0,
+      0...SamplingOptions.maximumLogprobs,
+      name,
+      "must be >= 0 and <= \(SamplingOptions.maximumLogprobs)"
+    )
+  }
+
+  private static func check(
+    _ value: Int,
+    _ range: ClosedRange<Int>,
+    _ name: String,
+    _ reason: String
+  ) throws(EngineError) {
+    guard range.contains(value) else { throw .invalidParameter(name: name, reason: reason) }
+  }
+
+  /// A sentence as a clause: no capital, no full stop.
+  private static func clause(_ sentence: String) -> String {
+    let start = sentence.prefix(1).lowercased() + sentence.dropFirst()
+    return start.hasSuffix(".") ? String(start.dropLast()) : start
+  }
+}
