@@ -12,11 +12,13 @@ enum CodebookFit {
   /// Most weights in a sample.
   static let sampleWeights = 1 << 16
   /// Rounds of codes → values → scales.
-  static let rounds = 6
+  static let rounds = 16
 
   /// Where fitting starts: what it finds for normally distributed weights in groups of 16 and of 32.
-  static func start(group: Int) -> Codebook {
-    Codebook([-127, -102, -83, -67, -53, -39, -26, -13, 0, 12, 25, 38, 53, 70, 90, 118]) ?? .uniform
+  static func start(group: Int) -> [Float] {
+    group < 32
+      ? [-127, -103, -83, -66, -51, -38, -26, -14, -3, 9, 22, 35, 50, 66, 84, 116]
+      : [-127, -99, -79, -63, -49, -36, -24, -13, -2, 10, 22, 35, 49, 64, 83, 107]
   }
 
   /// Fits a codebook to a sample of the tensor's groups: whole groups of a few evenly spaced tiles.
@@ -42,17 +44,17 @@ enum CodebookFit {
 
   /// Fits a codebook to `sample`: whole groups of `group` vectors, one after the other.
   static func fit(_ sample: [Lanes], group: Int) -> Codebook {
-    var codebook = start(group: group)
+    var entries = start(group: group)
     for _ in 0..<rounds {
-      guard let next = refined(codebook, sample, group: group), next != codebook else { break }
-      codebook = next
+      entries = refined(entries, sample, group: group)
     }
-    return codebook
+    let rounded = entries.map { Int8(max(-127, min(127, $0.rounded()))) }
+    return Codebook(rounded) ?? .uniform
   }
 
-  /// One round: scales and codes for `codebook`, then the values that fit those best.
-  static func refined(_ codebook: Codebook, _ sample: [Lanes], group: Int) -> Codebook? {
-    let table = CodebookTable(codebook)
+  /// One round: scales and codes for `entries`, then the entries that fit those best.
+  static func refined(_ entries: [Float], _ sample: [Lanes], group: Int) -> [Float] {
+    let table = CodebookTable(entries: entries)
     let search = GroupSearch(table: table, group: group)
     var weighted = [Double](repeating: 0, count: 16)
     var weights = [Double](repeating: 0, count: 16)
@@ -75,23 +77,21 @@ enum CodebookFit {
         }
       }
     }
-    return rounded(codebook, weighted, weights)
+    return normalized(
+      entries.indices.map { code in
+        weights[code] > 0 ? Float(weighted[code] / weights[code]) : entries[code]
+      }
+    )
   }
 
-  /// Values scaled so that the larger end is −127, rounded to whole numbers.
-  private static func rounded(
-    _ old: Codebook,
-    _ weighted: [Double],
-    _ weights: [Double]
-  ) -> Codebook? {
-    var values = old.values.indices.map { code in
-      weights[code] > 0 ? weighted[code] / weights[code] : Double(old.values[code])
+  /// Ascending entries, turned and scaled so that the larger end is −127.
+  private static func normalized(_ entries: [Float]) -> [Float] {
+    var entries = entries.sorted()
+    guard let first = entries.first, let last = entries.last, max(-first, last) > 0 else {
+      return entries
     }
-    values.sort()
-    guard let first = values.first, let last = values.last else { return nil }
-    let largest = max(-first, last)
-    guard largest > 0 else { return nil }
-    if last > -first { values = values.reversed().map { -$0 } }
-    return Codebook(values.map { Int8(max(-127, min(127, ($0 / largest * 127).rounded()))) })
+    if last > -first { entries = entries.reversed().map { -$0 } }
+    let factor = 127 / max(-first, last)
+    return entries.map { $0 * factor }
   }
 }

@@ -11,19 +11,25 @@ final class CodebookTable: Sendable {
   /// Adding this to a float32 leaves its nearest integer in the low bits.
   static let rounding: Float = 12_582_912
 
-  /// The codebook.
-  let codebook: Codebook
   /// Value of the nearest entry, by cell.
   let values: [Float]
   /// Code of the nearest entry, by cell.
   let codes: [UInt32]
 
-  /// Builds the table of `codebook`; a value at equal distance from two entries gets the lower code.
-  init(_ codebook: Codebook) {
-    self.codebook = codebook
+  /// The entries, ascending.
+  let entries: [Float]
+
+  /// The table of a codebook; a value at equal distance from two entries gets the lower code.
+  convenience init(_ codebook: Codebook) {
+    self.init(entries: codebook.values.map(Float.init))
+  }
+
+  /// A table of any 16 ascending values: nearest to within a quarter, which does for fitting.
+  init(entries: [Float]) {
+    precondition(entries.count == 16, "a codebook has 16 entries")
+    self.entries = entries
     var values = [Float](repeating: 0, count: Self.cells)
     var codes = [UInt32](repeating: 0, count: Self.cells)
-    let entries = codebook.values.map(Float.init)
     for cell in -Self.cells / 2..<Self.cells / 2 {
       let centre = Float(cell) / 2 + 0.25
       var best = 0

@@ -28,6 +28,17 @@ enum ConversionOutput: Sendable {
   )
 }
 
+/// A codebook and its lookup table.
+struct FittedCodebook: Sendable {
+  let codebook: Codebook
+  let table: CodebookTable
+
+  init(_ codebook: Codebook) {
+    self.codebook = codebook
+    table = CodebookTable(codebook)
+  }
+}
+
 /// The state of one run.
 final class ConversionRun: @unchecked Sendable {
   // Sendable: `writer`, `pending…` and `completed` are touched by the pipeline's consumer only, which
@@ -46,7 +57,7 @@ final class ConversionRun: @unchecked Sendable {
   private let cancellation: CancellationFlag
   private let progress: @Sendable (ConversionProgress) -> Void
   private let jobs: [Job]
-  private let tables = AwaitedValues<CodebookTable>()
+  private let tables = AwaitedValues<FittedCodebook>()
   private let encoders: EncoderPool
   private let plainTable = CodebookTable(.uniform)
 
@@ -154,7 +165,7 @@ final class ConversionRun: @unchecked Sendable {
         let step = plan.steps[index]
         guard let layout = step.layout else { return .nothing }
         let rows = try tileSource(step, layout)
-        tables.set(CodebookTable(try CodebookFit.fit(rows, layout)), for: index)
+        tables.set(FittedCodebook(try CodebookFit.fit(rows, layout)), for: index)
         return .nothing
       case .block(let block):
         let step = plan.steps[block.step]
@@ -185,7 +196,7 @@ final class ConversionRun: @unchecked Sendable {
     var table = plainTable
     if step.needsCodebook {
       guard let fitted = tables.value(for: block.step) else { return .nothing }
-      table = fitted
+      table = fitted.table
     }
     let rows = try tileSource(step, layout)
     var tile = LaneTile(columns: layout.columns, paddedColumns: layout.paddedColumns)

@@ -28,21 +28,13 @@ struct GroupSearch {
     var energy: Lanes
   }
 
-  /// A search with the factors that were found good (Models/README.md).
+  /// A search over five scales a group, which come within 2 % of the error that thirty leave: the
+  /// factors were chosen greedily on normal and Student-t weights.
   init(table: CodebookTable, group: Int) {
-    self.init(
-      table: table,
-      group: group,
-      factors: [0.78, 0.86, 0.92, 0.97, 1.03],
-      oppositeFactors: [0.80, 0.92, 1.02]
-    )
-  }
-
-  init(table: CodebookTable, group: Int, factors: [Float], oppositeFactors: [Float]) {
     self.table = table
     self.group = group
-    self.factors = factors
-    self.oppositeFactors = oppositeFactors
+    factors = group < 32 ? [1.02, 0.82, 0.98] : [1.02, 0.94, 1.1, 0.82]
+    oppositeFactors = group < 32 ? [1.02, 0.98] : [1.02]
   }
 
   /// Assigns nearest entries for `1 / scale = inverse` and correlates.
@@ -66,34 +58,13 @@ struct GroupSearch {
     return Fit(correlation: correlation, energy: energy)
   }
 
-  /// `Σ (x − scale q)²` with nearest entries.
-  @inline(__always)
-  static func error(
-    _ x: UnsafePointer<Lanes>,
-    _ group: Int,
-    scale: Lanes,
-    inverse: Lanes,
-    _ values: UnsafePointer<Float>
-  ) -> Lanes {
-    let twice = inverse + inverse
-    let shift = Lanes(repeating: -0.5)
-    let rounding = Lanes(repeating: CodebookTable.rounding)
-    var error = Lanes()
-    for k in 0..<group {
-      let q = CodebookTable.lookUp((x[k] * twice + shift) + rounding, in: values)
-      let difference = x[k] - q * scale
-      error += difference * difference
-    }
-    return error
-  }
-
   /// The best real scale of every row for the group at `x`; 0 where the group is zero.
   ///
   /// With nearest codes `q`, the best scale is `Σxq / Σq²` and removes `(Σxq)² / Σq²` from the error.
   func bestScales(_ x: UnsafePointer<Lanes>) -> Lanes {
     let extremes = Self.extremes(x, group)
-    let first = Float(table.codebook.values[0])
-    let last = Float(table.codebook.values[15])
+    let first = table.entries[0]
+    let last = table.entries[15]
     let (far, near) = abs(first) >= abs(last) ? (first, last) : (last, first)
     return table.values.withUnsafeBufferPointer { buffer -> Lanes in
       guard let values = buffer.baseAddress else { return Lanes() }

@@ -253,7 +253,7 @@ struct TileQuantizer: ~Copyable {
         }
         for index in 0..<layout.groups {
           let part = x + index &* group
-          let share = integerScales(part, groupScales[index], rowScale, values)
+          let share = Self.integerScales(groupScales[index], rowScale)
           for lane in 0..<16 {
             scales[index &* 16 &+ lane] = UInt8(bitPattern: Int8(share[lane]))
           }
@@ -273,45 +273,13 @@ struct TileQuantizer: ~Copyable {
     return energies
   }
 
-  /// The whole multiple of the row scale, in ±127, that leaves the least error: the two nearest to
-  /// the real scale are tried.
-  private func integerScales(
-    _ x: UnsafePointer<Lanes>,
-    _ scale: Lanes,
-    _ rowScale: Lanes,
-    _ values: UnsafePointer<Float>
-  ) -> Lanes {
-    let group = layout.encoding.group
-    var lower = Lanes()
-    var upper = Lanes()
+  /// The whole multiple of the row scale that is nearest to the scale, in ±127.
+  private static func integerScales(_ scale: Lanes, _ rowScale: Lanes) -> Lanes {
+    var share = Lanes()
     for lane in 0..<16 where rowScale[lane] > 0 {
-      let share = scale[lane] / rowScale[lane]
-      lower[lane] = max(-127, min(127, share.rounded(.down)))
-      upper[lane] = max(-127, min(127, share.rounded(.up)))
+      share[lane] = max(-127, min(127, (scale[lane] / rowScale[lane]).rounded()))
     }
-    let lowerError = error(x, group, lower, rowScale, values)
-    let upperError = error(x, group, upper, rowScale, values)
-    var best = lower
-    best.replace(with: upper, where: upperError .< lowerError)
-    return best
-  }
-
-  @inline(__always)
-  private func error(
-    _ x: UnsafePointer<Lanes>,
-    _ group: Int,
-    _ share: Lanes,
-    _ rowScale: Lanes,
-    _ values: UnsafePointer<Float>
-  ) -> Lanes {
-    let scale = rowScale * share
-    return GroupSearch.error(
-      x,
-      group,
-      scale: scale,
-      inverse: Self.inverse(scale),
-      values
-    )
+    return share
   }
 
   /// `1 / scale`, or 0 where the scale is 0.
