@@ -5,6 +5,7 @@ import IdeficsModel
 import Kernels
 import Tensors
 import TestSupport
+import Testing
 
 /// One case of one reference model.
 struct ModelCase: Sendable, CustomTestStringConvertible {
