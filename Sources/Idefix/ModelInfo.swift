@@ -36,4 +36,43 @@ public struct ModelInfo: Sendable, Equatable {
   public var eosToken: Int32
   /// `<end_of_utterance>`.
   public var endOfUtteranceToken: Int32?
+
+  /// Facts of a model.
+  package init(
+    name: String,
+    path: String,
+    fingerprint: String,
+    isInstruct: Bool,
+    vocabularySize: Int,
+    contextTokens: Int,
+    hiddenSize: Int,
+    layers: Int,
+    crossBlocks: Int,
+    imageSize: Int,
+    recipe: String,
+    isa: String,
+    threads: Int,
+    cacheBytes: Int,
+    bosToken: Int32,
+    eosToken: Int32,
+    endOfUtteranceToken: Int32?
+  ) {
+    self.name = name
+    self.path = path
+    self.fingerprint = fingerprint
+    self.isInstruct = isInstruct
+    self.vocabularySize = vocabularySize
+    self.contextTokens = contextTokens
+    self.hiddenSize = hiddenSize
+    self.layers = layers
+    self.crossBlocks = crossBlocks
+    self.imageSize = imageSize
+    self.recipe = recipe
+    self.isa = isa
+    self.threads = threads
+    self.cacheBytes = cacheBytes
+    self.bosToken = bosToken
+    self.eosToken = eosToken
+    self.endOfUtteranceToken = endOfUtteranceToken
+  }
 }

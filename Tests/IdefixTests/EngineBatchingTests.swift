@@ -1,0 +1,310 @@
+import Foundation
+import Idefix
+import TestSupport
+import Testing
+
+/// What must be true of any engine, tested on a model that notices every wrong page.
+@Suite(.timeLimit(.minutes(2))) struct EngineBatchingTests {
+  private func image(_ seed: UInt64) -> PromptPart {
+    var generator = SeededGenerator(seed: seed)
+    return .image(.pixels(generator.normals(12)))
+  }
+
+  /// A request that differs with `seed` in prompt, images and sampling.
+  private func request(_ seed: UInt64) -> GenerationRequest {
+    var generator = SeededGenerator(seed: seed)
+    let words = ["dog", "cat", "a", "picture of", "the", "house", "and", "then"]
+    var parts: [PromptPart] = []
+    for _ in 0..<Int.random(in: 1...5, using: &generator) {
+      let count = Int.random(in: 1...14, using: &generator)
+      parts.append(
+        .text(
+          (0..<count).map { _ in words.randomElement(using: &generator) ?? "" }
+            .joined(separator: " ")
+        )
+      )
+      if Bool.random(using: &generator) {
+        parts.append(image(UInt64.random(in: 0..<4, using: &generator)))
+      }
+    }
+    var request = GenerationRequest(prompt: .interleaved(parts))
+    request.sampling.maxTokens = Int.random(in: 1...24, using: &generator)
+    request.sampling.ignoresEOS = Bool.random(using: &generator)
+    if Bool.random(using: &generator) {
+      request.sampling.temperature = 0.8
+      request.sampling.topP = 0.9
+      request.sampling.seed = seed
+    }
+    request.count = Int.random(in: 1...3, using: &generator)
+    return request
+  }
+
+  /// What an answer consists of; costs differ from run to run.
+  private func essence(_ result: GenerationResult) -> [GeneratedSequence] { result.sequences }
+
+  private func alone(_ seeds: Range<UInt64>) async throws -> [[GeneratedSequence]] {
+    var results: [[GeneratedSequence]] = []
+    for seed in seeds {
+      // A fresh engine each: nothing cached, nobody else there, the whole prompt in one step.
+      let engine = try await EchoEngine(pages: 2000, tokensPerStep: 512)
+      var request = request(seed)
+      request.usesPrefixCache = false
+      request.speculates = false
+      results.append(essence(try await engine.result(request)))
+      await engine.engine.shutDown()
+    }
+    return results
+  }
+
+  @Test(arguments: [(600, 64, 16), (600, 20, 3), (150, 64, 16), (90, 16, 8)])
+  func answersAreTheSameInAnyBatch(pages: Int, tokensPerStep: Int, maxSequences: Int) async throws {
+    let seeds: Range<UInt64> = 100..<124
+    let expected = try await alone(seeds)
+    let engine = try await EchoEngine(pages: pages, tokensPerStep: tokensPerStep) {
+      $0.maxSequences = maxSequences
+    }
+    let results = try await withThrowingTaskGroup(of: (Int, [GeneratedSequence]).self) { group in
+      for (index, seed) in seeds.enumerated() {
+        group.addTask { (index, essence(try await engine.result(request(seed)))) }
+      }
+      return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+    }
+    for index in expected.indices {
+      #expect(results[index] == expected[index], "seed \(seeds.lowerBound + UInt64(index))")
+    }
+    let metrics = engine.engine.metrics
+    #expect(metrics.running == 0 && metrics.waiting == 0 && metrics.pagesInUse == 0)
+    if pages < 100 { #expect(metrics.preemptions > 0, "the pool was meant to be too small") }
+    #expect(engine.control.largestBatch.load(ordering: .relaxed) > 1)
+    await engine.engine.shutDown()
+  }
+
+  @Test func aRepeatedPrefixIsNotComputedAgain() async throws {
+    let shots = (0..<16).flatMap {
+      [image(UInt64($0)), PromptPart.text("Caption: a dog and a cat")]
+    }
+    func ask(_ question: String) -> GenerationRequest {
+      var request = GenerationRequest(prompt: .interleaved(shots + [.text(question)]))
+      request.prompt.insertsEndOfUtterance = false
+      request.sampling.maxTokens = 12
+      return request
+    }
+    let cold = try await EchoEngine(pages: 3000)
+    let expected = try await cold.result(ask("What is the second?"))
+    let warm = try await EchoEngine(pages: 3000)
+    _ = try await warm.result(ask("Who?"))
+    let encodings = warm.control.encodings.load(ordering: .relaxed)
+    let result = try await warm.result(ask("What is the second?"))
+    #expect(result.sequences == expected.sequences)
+    #expect(result.prompt.cachedTokens > result.prompt.tokens.count - 40)
+    #expect(
+      result.receipt.computedTokens + result.prompt.cachedTokens == result.prompt.tokens.count
+    )
+    #expect(warm.control.encodings.load(ordering: .relaxed) == encodings)
+    // Another tenant must not profit.
+    var foreign = ask("What is the second?")
+    foreign.tenant = "other"
+    let other = try await warm.result(foreign)
+    #expect(other.sequences == expected.sequences && other.prompt.cachedTokens == 0)
+    #expect(warm.control.encodings.load(ordering: .relaxed) == 2 * encodings)
+  }
+
+  @Test func oneImageInManyRequestsIsEncodedOnce() async throws {
+    let engine = try await EchoEngine(pages: 3000)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for index in 0..<8 {
+        group.addTask {
+          var request = GenerationRequest(
+            prompt: .interleaved([image(1), .text("question \(index)")])
+          )
+          request.sampling.maxTokens = 3
+          _ = try await engine.result(request)
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(engine.control.encodings.load(ordering: .relaxed) == 1)
+  }
+
+  /// Streams end at every phase; nothing may stay behind and nobody else may notice.
+  @Test func cancellationLeavesNothingBehind() async throws {
+    let expected = try await alone(200..<201)[0]
+    let engine = try await EchoEngine(pages: 400, tokensPerStep: 24) { $0.maxSequences = 6 }
+    engine.control.layerMicroseconds.store(150, ordering: .relaxed)
+    for round in UInt64(0)..<50 {
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask {
+          let answer = essence(try await engine.result(request(200)))
+          #expect(answer == expected)
+        }
+        for other in 0..<4 as Range<UInt64> {
+          group.addTask {
+            var generator = SeededGenerator(seed: round * 4 + other)
+            let after = Int.random(in: 0...12, using: &generator)
+            var seen = 0
+            for try await _ in engine.engine.generate(request(300 + round * 4 + other)) {
+              seen += 1
+              if seen > after { break }
+            }
+          }
+        }
+        try await group.waitForAll()
+      }
+    }
+    await engine.settle()
+    let metrics = engine.engine.metrics
+    #expect(metrics.pagesInUse == 0 && metrics.running == 0 && metrics.waiting == 0)
+    #expect(metrics.cancelled > 0 && metrics.failed == 0)
+    await engine.engine.shutDown()
+  }
+
+  @Test func requestsThatCannotBeAnsweredAreRefused() async throws {
+    let engine = try await EchoEngine(pages: 30, contextTokens: 200) { $0.maxImages = 2 }
+    func error(_ change: (inout GenerationRequest) -> Void) async -> EngineError? {
+      var request = GenerationRequest(prompt: .interleaved([.text("hello")]))
+      change(&request)
+      do {
+        _ = try await engine.result(request)
+        return nil
+      } catch { return error as? EngineError }
+    }
+    let long = String(repeating: "a dog ", count: 300)
+    #expect(await error { $0.sampling.temperature = -1 }?.category == .request)
+    #expect(await error { $0.prompt = .interleaved([.text(long)]) }?.category == .request)
+    #expect(
+      await error { $0.prompt = .interleaved([image(1), image(2), image(3)]) }
+        == .tooManyImages(count: 3, limit: 2)
+    )
+    #expect(
+      await error { $0.prompt = .interleaved([.image(.encoded([1, 2, 3]))]) }?.category == .data
+    )
+    #expect(await error { $0.sampling.maxTokens = 1000 }?.category == .request)
+    #expect(await error { $0.count = 17 }?.category == .request)
+    // 30 pages hold 10 blocks of this model: 160 tokens.
+    var prompt = Prompt(.tokens(Array(repeating: 300, count: 170)))
+    #expect(await error { $0.prompt = prompt } == .outOfPages(needed: 33, available: 30))
+    prompt = Prompt(.tokens(Array(repeating: 300, count: 100)))
+    #expect(
+      await error {
+        $0.prompt = prompt; $0.sampling.maxTokens = 5
+      } == nil
+    )
+    await engine.engine.shutDown()
+    #expect(await error { _ in } == .shutDown)
+  }
+
+  @Test func aFullEngineRefusesAndRecovers() async throws {
+    let engine = try await EchoEngine {
+      $0.maxSequences = 1
+      $0.maxWaiting = 1
+    }
+    engine.control.layerMicroseconds.store(2000, ordering: .relaxed)
+    let streams = (0..<3).map { engine.engine.generate(request(UInt64($0))) }
+    var refused = 0
+    for stream in streams {
+      do { for try await _ in stream {} } catch EngineError.overloaded { refused += 1 }
+    }
+    #expect(refused == 1)
+    _ = try await engine.result(request(9))
+  }
+
+  @Test func shuttingDownEndsEveryStream() async throws {
+    let engine = try await EchoEngine()
+    engine.control.layerMicroseconds.store(1000, ordering: .relaxed)
+    let streams = (0..<5).map { engine.engine.generate(request(UInt64($0))) }
+    await engine.engine.shutDown()
+    for stream in streams {
+      await #expect(throws: EngineError.shutDown) { for try await _ in stream {} }
+    }
+  }
+
+  @Test func eventsComeInOrderAndAddUp() async throws {
+    let engine = try await EchoEngine(tokensPerStep: 8)
+    var request = GenerationRequest(
+      prompt: .interleaved([image(1), .text("What is this, and what is that?"), image(2)])
+    )
+    request.sampling.maxTokens = 6
+    request.sampling.ignoresEOS = true
+    request.sampling.logprobs = 2
+    request.promptLogprobs = 1
+    var order: [String] = []
+    var text = ""
+    var info: PromptInfo?
+    for try await event in engine.engine.generate(request) {
+      switch event {
+      case .started(let prompt):
+        order.append("started")
+        info = prompt
+      case .progress(.images(let done, let total)):
+        order.append("image")
+        #expect(done <= total && total == 2)
+      case .progress(.prefill): order.append("prefill")
+      case .promptScored(let scores):
+        order.append("scored")
+        #expect(scores.map(\.id) == info?.tokens)
+        #expect(scores.first?.logprob == nil && scores.dropFirst().allSatisfy { $0.logprob != nil })
+        #expect(scores.dropFirst().allSatisfy { $0.top.count == 1 })
+      case .token(let token):
+        order.append("token")
+        text += token.text
+        #expect(token.top.count == 2 && token.top[0].id == token.id)
+        #expect((token.finishReason != nil) == (token.index == 5))
+      case .finished(let result):
+        order.append("finished")
+        #expect(result.sequences[0].text == text && result.sequences[0].finishReason == .length)
+        #expect(result.sequences[0].tokens.count == 6)
+      }
+    }
+    #expect(order.first == "started" && order.last == "finished")
+    #expect(order.filter { $0 == "image" }.count == 2 && order.filter { $0 == "token" }.count == 6)
+    let scored = try #require(order.firstIndex(of: "scored"))
+    #expect(order[..<scored].contains("prefill") && order[(scored + 1)...].first == "token")
+  }
+
+  @Test func theReceiptSumsToTheWallTime() async throws {
+    let engine = try await EchoEngine(tokensPerStep: 16)
+    engine.control.layerMicroseconds.store(500, ordering: .relaxed)
+    var request = request(5)
+    request.sampling.maxTokens = 20
+    let start = ContinuousClock.now
+    let result = try await engine.result(request)
+    let wall = (ContinuousClock.now - start).milliseconds
+    // The rest is the way from the caller to the engine thread and back.
+    #expect(result.receipt.totalMilliseconds <= wall)
+    #expect(result.receipt.totalMilliseconds >= 0.9 * wall - 5)
+    #expect(result.receipt.generatedTokens == result.sequences.reduce(0) { $0 + $1.tokens.count })
+  }
+
+  @Test func scoresDoNotDependOnTheCache() async throws {
+    let prompt = Prompt.interleaved([image(1), .text("one dog, one cat and then a house")])
+    let engine = try await EchoEngine(tokensPerStep: 7)
+    let whole = try await engine.engine.score(ScoreRequest(prompt: prompt, top: 3))
+    _ = try await engine.result(GenerationRequest(prompt: prompt, sampling: short))
+    #expect(try await engine.engine.score(ScoreRequest(prompt: prompt, top: 3)) == whole)
+    var late = ScoreRequest(prompt: prompt, top: 3)
+    late.scoredFrom = whole.count - 3
+    late.reportsDistributions = true
+    let tail = try await engine.engine.score(late)
+    #expect(tail.suffix(3).map(\.logprob) == whole.suffix(3).map(\.logprob))
+    #expect(tail.prefix(whole.count - 3).allSatisfy { $0.logprob == nil })
+    for token in tail.suffix(3) {
+      #expect(token.distribution.count == 515)
+      #expect(token.distribution[Int(token.id)] == token.logprob)
+    }
+  }
+
+  private var short: SamplingOptions {
+    var sampling = SamplingOptions()
+    sampling.maxTokens = 2
+    return sampling
+  }
+}
+
+extension EchoEngine {
+  /// Waits until the engine thread has dealt with everything.
+  func settle() async {
+    for _ in 0..<500 where engine.metrics.pagesInUse > 0 || engine.metrics.running > 0 {
+      try? await Task.sleep(for: .milliseconds(2))
+    }
+  }
+}
