@@ -13,7 +13,7 @@ public struct QuantizeArguments {
   public var columns: Int
   /// Number of tokens.
   public var tokens: Int
-  /// Records `[token tile][record of a row][token of the tile]`, see `TokenTile`.
+  /// Records `[token tile][record of a row][token of the tile]`, see `TokenTiles`.
   public var records: UnsafeMutableRawPointer
   /// Scales `[token tile][block of a row][token of the tile]`.
   public var scales: UnsafeMutablePointer<Float>
@@ -36,13 +36,27 @@ public struct QuantizeArguments {
   }
 }
 
-/// How tokens are grouped in packed activations: tiles of 16, the last one with what remains.
-public enum TokenTile {
+/// How tokens are grouped in packed activations: tiles of nearly equal width, so that one token
+/// more never leaves a tile almost empty.
+public struct TokenTiles {
   /// Most tokens of a tile.
-  @inlinable public static var width: Int { 16 }
+  @inlinable public static var limit: Int { 12 }
+  /// Number of tokens.
+  public let tokens: Int
+  /// Tokens of every tile but the last, which may have fewer.
+  public let width: Int
+
+  /// The tiles of `tokens` tokens.
+  @inlinable @inline(__always)
+  public init(_ tokens: Int) {
+    self.tokens = tokens
+    let tiles = (tokens + Self.limit - 1) / Self.limit
+    width = tiles > 0 ? (tokens + tiles - 1) / tiles : 1
+  }
+
   /// Tokens of the tile that begins at token `first`.
   @inlinable @inline(__always)
-  public static func count(_ first: Int, of tokens: Int) -> Int { min(width, tokens - first) }
+  public func count(at first: Int) -> Int { min(width, tokens - first) }
 }
 
 /// One matrix product `y = x Wᵀ`.

@@ -184,19 +184,12 @@ func attend<L: Lanes, F: PageFormat>(
       V(repeating: 0).store(results + (chunk * n + query) * 16)
     }
   }
-  for page in 0..<pageCount {
-    let base = a.base + Int(unit.pages[page]) * g.pageBytes
-    scorePage(
-      L.self,
-      F.self,
-      g,
-      base,
-      unit.head,
-      queries,
-      n,
-      a.scale,
-      scores + page * n * 16
-    )
+  if n == 1 {
+    scoreSingle(L.self, F.self, a, unit, queries, scores)
+  } else {
+    for page in 0..<pageCount {
+      scorePage(L.self, F.self, a, unit, page, queries, scores + page * n * 16)
+    }
   }
   for query in 0..<n {
     let sum = softmax(
@@ -216,7 +209,7 @@ func attend<L: Lanes, F: PageFormat>(
     let base =
       a.base + Int(unit.pages[page]) * g.pageBytes + g.valueOffset + unit.head * g.headBytes
     let weights = scores + page * n * 16
-    if page < whole {
+    if page < whole, n > 1 {
       for chunk in 0..<chunks {
         weighPage(
           L.self,
@@ -228,6 +221,10 @@ func attend<L: Lanes, F: PageFormat>(
           results + chunk * n * 16
         )
       }
+    } else if n == 1 {
+      let next = Int(unit.pages[min(page + 1, pageCount - 1)]) - Int(unit.pages[page])
+      let count = min(16, unit.visible(0) - page * 16)
+      weighSingle(L.self, F.self, base, chunks, count, weights, results, next * g.pageBytes)
     } else {
       for query in 0..<n {
         let count = min(16, unit.visible(query) - page * 16)
@@ -253,32 +250,27 @@ func attend<L: Lanes, F: PageFormat>(
   }
 }
 
-/// Scaled scores of one page for `n` queries.
+/// Scaled scores of one page for all queries of a unit.
 @inlinable @inline(__always)
 func scorePage<L: Lanes, F: PageFormat>(
   _: L.Type,
   _: F.Type,
-  _ g: PageGeometry,
-  _ page: UnsafeRawPointer,
-  _ head: Int,
+  _ a: AttentionArguments,
+  _ unit: AttentionUnit,
+  _ page: Int,
   _ queries: UnsafePointer<Float>,
-  _ n: Int,
-  _ scale: Float,
   _ scores: UnsafeMutablePointer<Float>
 ) {
   typealias V = SIMD16<Float>
-  let chunks = g.paddedDim / 16
-  var keys = page + head * g.headBytes
+  let g = a.geometry
+  let n = unit.queries
+  var keys = a.base + Int(unit.pages[page]) * g.pageBytes + unit.head * g.headBytes
   for query in 0..<n { V(repeating: 0).store(scores + query * 16) }
-  for chunk in 0..<chunks {
+  for chunk in 0..<(g.paddedDim / 16) {
     weighPage(L.self, F.self, keys, F.bytes, queries + chunk * n * 16, n, scores)
     keys += 16 * F.bytes
   }
-  var factor = V(repeating: scale)
-  if F.isScaled {
-    let scales = (page + g.keyScaleOffset).assumingMemoryBound(to: Float.self) + head * 16
-    factor = factor * V.load(scales)
-  }
+  let factor = scoreFactor(L.self, F.self, a, unit, page)
   for query in 0..<n { (V.load(scores + query * 16) * factor).store(scores + query * 16) }
 }
 

@@ -32,26 +32,54 @@ enum BFloat16Format: FloatFormat {
   }
 }
 
-/// Products of one row tile and one token tile into `scratch.floats`.
+/// Products of row tiles `lower..<upper` and one token tile into `floats` of the scratch.
+@inlinable @inline(__always)
+func floatTiles<L: Lanes, F: FloatFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ a: LinearArguments,
+  _ pass: LinearPass,
+  _ lower: Int,
+  _ upper: Int
+) {
+  let x =
+    a.activations.assumingMemoryBound(to: Float.self) + pass.first * ((a.columns + 15) / 16) * 16
+  for tile in lower..<upper {
+    floatTile(
+      L.self,
+      F.self,
+      a.codes + tile * a.tileBytes,
+      a.columns,
+      x,
+      pass.tokens,
+      pass.scratch.floats(tile - lower)
+    )
+  }
+}
+
+/// Products of one row tile of `columns` k with `tokens` tokens into `floats [token][16]`.
 ///
-/// Sixteen k at a time stay in registers while tokens pass by, four chains of additions abreast.
+/// Sixteen k at a time stay in registers while tokens pass by.
 @inlinable @inline(__always)
 func floatTile<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
-  _ a: LinearArguments,
-  _ tile: Int,
-  _ first: Int,
+  _ weights: UnsafeRawPointer,
+  _ columns: Int,
+  _ activations: UnsafePointer<Float>,
   _ tokens: Int,
-  _ scratch: LinearScratch
+  _ floats: UnsafeMutablePointer<Float>
 ) {
-  let floats = scratch.floats
-  let blocks = (a.columns + 15) / 16
-  let whole = a.columns / 16
-  var w = a.codes + tile * a.tileBytes
-  var x = a.activations.assumingMemoryBound(to: Float.self) + first * blocks * 16
+  let whole = columns / 16
+  var w = weights
+  var x = activations
   for token in 0..<tokens { SIMD16<Float>(repeating: 0).store(floats + token * 16) }
   for _ in 0..<whole {
+    var line = 0
+    while line < 16 * F.bytes {
+      L.prefetch(w + (4096 + line))
+      line += 64
+    }
     let w0 = F.load(L.self, w)
     let w1 = F.load(L.self, w + F.bytes)
     let w2 = F.load(L.self, w + 2 * F.bytes)
@@ -92,7 +120,7 @@ func floatTile<L: Lanes, F: FloatFormat>(
     w += 16 * F.bytes
     x += tokens * 16
   }
-  for k in 0..<(a.columns - whole * 16) {
+  for k in 0..<(columns - whole * 16) {
     let weights = F.load(L.self, w + k * F.bytes)
     for token in 0..<tokens {
       let sum = SIMD16<Float>.load(floats + token * 16)

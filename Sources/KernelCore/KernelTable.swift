@@ -4,7 +4,10 @@
 /// Kernels of one instruction set.
 ///
 /// Ranges are `lower..<upper`, passed as two integers.
-public struct KernelTable: Sendable {
+///
+/// A class, so that no instruction-set target holds code that copies it: such code is shared between
+/// targets by name, and the linker would keep whichever copy it meets first.
+public final class KernelTable: Sendable {
   /// See `quantizeActivations`: tokens.
   public let quantize: @Sendable (QuantizeArguments, Int, Int) -> Void
   /// See `packFloatActivations`: tokens.
@@ -27,6 +30,12 @@ public struct KernelTable: Sendable {
   /// See `attend`: one unit.
   public let attend:
     @Sendable (AttentionArguments, AttentionUnit, UnsafeMutablePointer<Float>) -> Void
+  /// See `readLines`: cache lines.
+  public let read: @Sendable (UnsafeRawPointer, Int) -> UInt32
+  /// See `multiplyRegisters`: turns.
+  public let multiply: @Sendable (UnsafeRawPointer, Int) -> UInt32
+  /// See `productsPerTurn`.
+  public let productsPerTurn: Int
 
   /// A table; see `init(lanes:)` of each instruction-set target.
   public init(
@@ -45,7 +54,10 @@ public struct KernelTable: Sendable {
     attend:
       @escaping @Sendable (
         AttentionArguments, AttentionUnit, UnsafeMutablePointer<Float>
-      ) -> Void
+      ) -> Void,
+    read: @escaping @Sendable (UnsafeRawPointer, Int) -> UInt32,
+    multiply: @escaping @Sendable (UnsafeRawPointer, Int) -> UInt32,
+    productsPerTurn: Int
   ) {
     self.quantize = quantize
     self.pack = pack
@@ -57,5 +69,8 @@ public struct KernelTable: Sendable {
     self.add = add
     self.store = store
     self.attend = attend
+    self.read = read
+    self.multiply = multiply
+    self.productsPerTurn = productsPerTurn
   }
 }

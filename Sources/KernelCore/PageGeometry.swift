@@ -17,7 +17,8 @@ public enum PageElement: UInt8, Sendable {
   case int8
 
   /// Bytes of an element.
-  @inlinable public var bytes: Int {
+  @inlinable @inline(__always)
+  public var bytes: Int {
     switch self {
     case .float32: 4
     case .float16: 2
@@ -45,17 +46,23 @@ public struct PageGeometry: Sendable, Hashable {
   }
 
   /// `headDim` rounded up to whole vectors.
-  @inlinable public var paddedDim: Int { (headDim + 15) / 16 * 16 }
+  @inlinable @inline(__always)
+  public var paddedDim: Int { (headDim + 15) / 16 * 16 }
   /// Bytes of the keys, or the values, of one head.
-  @inlinable public var headBytes: Int { paddedDim * Self.tokens * element.bytes }
+  @inlinable @inline(__always)
+  public var headBytes: Int { paddedDim * Self.tokens * element.bytes }
   /// Offset of the values.
-  @inlinable public var valueOffset: Int { heads * headBytes }
+  @inlinable @inline(__always)
+  public var valueOffset: Int { heads * headBytes }
   /// Offset of the key scales.
-  @inlinable public var keyScaleOffset: Int { 2 * heads * headBytes }
+  @inlinable @inline(__always)
+  public var keyScaleOffset: Int { 2 * heads * headBytes }
   /// Offset of the value scales.
-  @inlinable public var valueScaleOffset: Int { keyScaleOffset + heads * 64 }
+  @inlinable @inline(__always)
+  public var valueScaleOffset: Int { keyScaleOffset + heads * 64 }
   /// Bytes of a page.
-  @inlinable public var pageBytes: Int {
+  @inlinable @inline(__always)
+  public var pageBytes: Int {
     element == .int8 ? valueScaleOffset + heads * 64 : keyScaleOffset
   }
 }

@@ -1,5 +1,5 @@
 // Quantises float32 activations to int8 with one scale for 256 consecutive k, in the arrangement
-// that the matrix kernels read: tiles of 16 tokens, record by record.
+// that the matrix kernels read: tile of tokens by tile, record by record.
 
 /// Quantises tokens `lower..<upper`: `q = round(x · 127 / max|x|)` over each block of 256 k,
 /// scale `max|x| / 127`; the last record is padded with zeros.
@@ -14,9 +14,10 @@ public func quantizeActivations<L: Lanes>(
 ) {
   let records = (a.columns + ActivationRecord.count - 1) / ActivationRecord.count
   let blocks = (a.columns + ActivationRecord.scaleBlock - 1) / ActivationRecord.scaleBlock
+  let tiles = TokenTiles(a.tokens)
   for token in lower..<upper {
-    let first = token / TokenTile.width * TokenTile.width
-    let tileTokens = TokenTile.count(first, of: a.tokens)
+    let first = token / tiles.width * tiles.width
+    let tileTokens = tiles.count(at: first)
     let x = a.x + token * a.stride
     let out = a.records + (first * records + (token - first)) * ActivationRecord.bytes
     let scales = a.scales + first * blocks + (token - first)
@@ -60,9 +61,10 @@ public func packFloatActivations<L: Lanes>(
   _ upper: Int
 ) {
   let blocks = (a.columns + 15) / 16
+  let tiles = TokenTiles(a.tokens)
   for token in lower..<upper {
-    let first = token / TokenTile.width * TokenTile.width
-    let tileTokens = TokenTile.count(first, of: a.tokens)
+    let first = token / tiles.width * tiles.width
+    let tileTokens = tiles.count(at: first)
     let x = a.x + token * a.stride
     let out =
       a.records.assumingMemoryBound(to: Float.self) + (first * blocks + (token - first)) * 16

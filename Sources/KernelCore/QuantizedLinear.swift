@@ -1,4 +1,4 @@
-// Products with int8 and 4-bit codebook weights: one body for one token and for sixteen, for every
+// Products with int8 and 4-bit codebook weights: one body for one token and for twelve, for every
 // instruction set. Sixteen output rows at a time; codes are unpacked once for all tokens of a tile.
 
 import Tensors
@@ -74,10 +74,15 @@ enum EightBit: CodeFormat {
   }
 }
 
-/// Accumulators of one tile: int32 and float32 `[16 tokens][16 rows]`.
+/// Accumulators of a pass over one tile of tokens and a group of row tiles.
+///
+/// int32 `[token][16 rows]` of the row tile at hand, then float32 `[row tile][token][16 rows]`.
 public struct LinearScratch {
+  /// Row tiles that share a pass: while they go through 256 k, the activations of these k stay in
+  /// the first-level cache.
+  @inlinable public static var rowTiles: Int { 4 }
   /// Bytes to allocate, 64-byte aligned, one for each thread.
-  public static var bytes: Int { 2 * 16 * 64 }
+  public static var bytes: Int { (1 + rowTiles) * TokenTiles.limit * 64 }
   /// First byte.
   @usableFromInline let base: UnsafeMutableRawPointer
 
@@ -88,8 +93,8 @@ public struct LinearScratch {
   var integers: UnsafeMutableRawPointer { base }
 
   @inlinable @inline(__always)
-  var floats: UnsafeMutablePointer<Float> {
-    (base + 16 * 64).assumingMemoryBound(to: Float.self)
+  func floats(_ index: Int) -> UnsafeMutablePointer<Float> {
+    (base + (1 + index) * TokenTiles.limit * 64).assumingMemoryBound(to: Float.self)
   }
 }
 
@@ -97,7 +102,7 @@ public struct LinearScratch {
 ///
 /// Maths: `y[t, r] = rowScale[r] · Σ_b fma(float(Σ_g s[g, r] · Σ_k c[k, r] · q[t, k]), a[t, b])`
 /// with blocks b of 256 k in increasing order. Reads every weight byte of the tiles once per tile
-/// of 16 tokens; 16 · 16 · k multiply-adds per pair of tiles.
+/// of tokens.
 @inlinable @inline(__always)
 public func linearTiles<L: Lanes>(
   _: L.Type,
@@ -106,110 +111,155 @@ public func linearTiles<L: Lanes>(
   _ upper: Int,
   _ scratch: LinearScratch
 ) {
+  let tiles = TokenTiles(a.tokens)
+  // One token has no reuse: its weights are read as one stream.
+  let group = a.tokens > 1 ? LinearScratch.rowTiles : 1
   var first = 0
   while first < a.tokens {
-    let tokens = TokenTile.count(first, of: a.tokens)
-    for tile in lower..<upper {
+    let pass = LinearPass(first: first, tokens: tiles.count(at: first), scratch: scratch)
+    var tile = lower
+    while tile < upper {
+      let end = min(tile + group, upper)
       switch a.encoding {
-      case .q4g32: quantizedTile(L.self, FourBitGroup32.self, a, tile, first, tokens, scratch)
-      case .q4g16: quantizedTile(L.self, FourBitGroup16.self, a, tile, first, tokens, scratch)
-      case .q8: quantizedTile(L.self, EightBit.self, a, tile, first, tokens, scratch)
-      case .f32: floatTile(L.self, Float32Format.self, a, tile, first, tokens, scratch)
-      case .bf16: floatTile(L.self, BFloat16Format.self, a, tile, first, tokens, scratch)
+      case .q4g32: quantizedTiles(L.self, FourBitGroup32.self, a, pass, tile, end)
+      case .q4g16: quantizedTiles(L.self, FourBitGroup16.self, a, pass, tile, end)
+      case .q8: quantizedTiles(L.self, EightBit.self, a, pass, tile, end)
+      case .f32: floatTiles(L.self, Float32Format.self, a, pass, tile, end)
+      case .bf16: floatTiles(L.self, BFloat16Format.self, a, pass, tile, end)
       }
-      finishTile(L.self, a, tile, first, tokens, scratch)
+      for index in 0..<(end - tile) { finishTile(L.self, a, pass, tile + index, index) }
+      tile = end
     }
-    first += TokenTile.width
+    first += tiles.width
   }
 }
 
-/// Products of one row tile and one token tile, before row scales, into `scratch.floats`.
+/// The tokens of one pass over row tiles, and its accumulators.
+public struct LinearPass {
+  @usableFromInline let first: Int
+  @usableFromInline let tokens: Int
+  @usableFromInline let scratch: LinearScratch
+
+  @inlinable @inline(__always)
+  init(first: Int, tokens: Int, scratch: LinearScratch) {
+    self.first = first
+    self.tokens = tokens
+    self.scratch = scratch
+  }
+}
+
+/// Products of row tiles `lower..<upper`, at most `LinearScratch.rowTiles`, and one token tile,
+/// before row scales, into `floats` of the scratch.
 @inlinable @inline(__always)
-func quantizedTile<L: Lanes, F: CodeFormat>(
+func quantizedTiles<L: Lanes, F: CodeFormat>(
   _: L.Type,
   _: F.Type,
   _ a: LinearArguments,
-  _ tile: Int,
-  _ first: Int,
-  _ tokens: Int,
-  _ scratch: LinearScratch
+  _ pass: LinearPass,
+  _ lower: Int,
+  _ upper: Int
 ) {
   let table = withUnsafePointer(to: a.codebook) { L.table(UnsafeRawPointer($0)) }
+  let tokens = pass.tokens
   let records = a.columns / ActivationRecord.count
   let blocks = (a.columns + ActivationRecord.scaleBlock - 1) / ActivationRecord.scaleBlock
   let recordsInBlock = ActivationRecord.scaleBlock / ActivationRecord.count
-  var codes = a.codes + tile * a.tileBytes
-  var scales = a.groupScales + tile * a.groups * 16
-  var x = a.activations + first * records * ActivationRecord.bytes
-  let xScales = a.activationScales + first * blocks
-  let integers = scratch.integers
-  let floats = scratch.floats
+  let activations = a.activations + pass.first * records * ActivationRecord.bytes
+  let activationScales = a.activationScales + pass.first * blocks
+  let integers = pass.scratch.integers
   let zero = SIMD16<Int32>(repeating: 0)
 
-  for token in 0..<tokens { SIMD16<Float>(repeating: 0).store(floats + token * 16) }
   for block in 0..<blocks {
-    for token in 0..<tokens {
-      integers.storeBytes(of: zero, toByteOffset: token * 64, as: SIMD16<Int32>.self)
-    }
-    for _ in (block * recordsInBlock)..<min((block + 1) * recordsInBlock, records) {
-      var part = 0
-      while part < 16 {
-        let partCodes = codes + part * 4
-        L.prefetch(partCodes + 4096)
-        L.prefetch(partCodes + 4160)
-        L.prefetch(partCodes + 4224)
-        L.prefetch(partCodes + 4288)
-        let w0 = F.weights(L.self, partCodes, 0, table)
-        let w1 = F.weights(L.self, partCodes, 1, table)
-        let w2 = F.weights(L.self, partCodes, 2, table)
-        let w3 = F.weights(L.self, partCodes, 3, table)
-        let w4 = F.weights(L.self, partCodes, 4, table)
-        let w5 = F.weights(L.self, partCodes, 5, table)
-        let w6 = F.weights(L.self, partCodes, 6, table)
-        let w7 = F.weights(L.self, partCodes, 7, table)
-        let scale = L.groupScale(scales + part)
-        let second = F.groups == 2 ? L.groupScale(scales + 16 + part) : scale
-        let correction =
-          F.groups == 2 ? ActivationRecord.halfCorrections : ActivationRecord.supplement
-        var record = x
-        var sums = integers + part * 4
-        for _ in 0..<tokens {
-          let total = L.load(sums)
-          var d = L.begin(total, correction: record + correction)
-          d = L.dot(d, w0, record, scale)
-          d = L.dot(d, w1, record + 4, scale)
-          d = L.dot(d, w2, record + 8, scale)
-          d = L.dot(d, w3, record + 12, scale)
-          if F.groups == 2 {
-            let half = L.end(total, d, scale)
-            d = L.begin(half, correction: record + correction + 4)
-            d = L.dot(d, w4, record + 16, second)
-            d = L.dot(d, w5, record + 20, second)
-            d = L.dot(d, w6, record + 24, second)
-            d = L.dot(d, w7, record + 28, second)
-            L.store(L.end(half, d, second), to: sums)
-          } else {
-            d = L.dot(d, w4, record + 16, scale)
-            d = L.dot(d, w5, record + 20, scale)
-            d = L.dot(d, w6, record + 24, scale)
-            d = L.dot(d, w7, record + 28, scale)
-            L.store(L.end(total, d, scale), to: sums)
-          }
-          record += ActivationRecord.bytes
-          sums += 64
-        }
-        part += L.partRows
+    let firstRecord = block * recordsInBlock
+    let count = min(recordsInBlock, records - firstRecord)
+    for tile in lower..<upper {
+      let floats = pass.scratch.floats(tile - lower)
+      for token in 0..<tokens {
+        integers.storeBytes(of: zero, toByteOffset: token * 64, as: SIMD16<Int32>.self)
       }
-      codes += F.blockBytes
-      scales += F.groups * 16
-      x += tokens * ActivationRecord.bytes
+      var codes = a.codes + tile * a.tileBytes + firstRecord * F.blockBytes
+      var scales = a.groupScales + (tile * a.groups + firstRecord * F.groups) * 16
+      var x = activations + firstRecord * tokens * ActivationRecord.bytes
+      for _ in 0..<count {
+        quantizedRecord(L.self, F.self, table, codes, scales, x, tokens, integers)
+        codes += F.blockBytes
+        scales += F.groups * 16
+        x += tokens * ActivationRecord.bytes
+      }
+      for token in 0..<tokens {
+        let sums = integers.load(fromByteOffset: token * 64, as: SIMD16<Int32>.self)
+        let scale = SIMD16<Float>(repeating: activationScales[block * tokens + token])
+        let total =
+          block == 0 ? SIMD16<Float>(repeating: 0) : SIMD16<Float>.load(floats + token * 16)
+        L.float(sums).fma(scale, total).store(floats + token * 16)
+      }
     }
-    for token in 0..<tokens {
-      let sums = integers.load(fromByteOffset: token * 64, as: SIMD16<Int32>.self)
-      let scale = SIMD16<Float>(repeating: xScales[block * tokens + token])
-      let total = SIMD16<Float>.load(floats + token * 16)
-      L.float(sums).fma(scale, total).store(floats + token * 16)
-    }
+  }
+}
+
+/// Adds the products of 32 k of 16 rows with `tokens` tokens to `integers [token][16]`.
+///
+/// Weights are unpacked once and stay in registers; sums go through the first-level cache, which
+/// costs nothing beside eight dot products.
+@inlinable @inline(__always)
+func quantizedRecord<L: Lanes, F: CodeFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ table: L.Table,
+  _ codes: UnsafeRawPointer,
+  _ scales: UnsafeRawPointer,
+  _ x: UnsafeRawPointer,
+  _ tokens: Int,
+  _ integers: UnsafeMutableRawPointer
+) {
+  let correction = F.groups == 2 ? ActivationRecord.halfCorrections : ActivationRecord.supplement
+  var line = 0
+  while line < F.blockBytes {
+    L.prefetch(codes + (4096 + line))
+    line += 64
+  }
+  var part = 0
+  while part < 16 {
+    let partCodes = codes + part * 4
+    let w0 = F.weights(L.self, partCodes, 0, table)
+    let w1 = F.weights(L.self, partCodes, 1, table)
+    let w2 = F.weights(L.self, partCodes, 2, table)
+    let w3 = F.weights(L.self, partCodes, 3, table)
+    let w4 = F.weights(L.self, partCodes, 4, table)
+    let w5 = F.weights(L.self, partCodes, 5, table)
+    let w6 = F.weights(L.self, partCodes, 6, table)
+    let w7 = F.weights(L.self, partCodes, 7, table)
+    let scale = L.groupScale(scales + part)
+    let second = F.groups == 2 ? L.groupScale(scales + 16 + part) : scale
+    var record = x
+    var sums = integers + part * 4
+    let end = record + tokens * ActivationRecord.bytes
+    repeat {
+      let total = L.load(sums)
+      var d = L.begin(total, correction: record + correction)
+      d = L.dot(d, w0, record, scale)
+      d = L.dot(d, w1, record + 4, scale)
+      d = L.dot(d, w2, record + 8, scale)
+      d = L.dot(d, w3, record + 12, scale)
+      if F.groups == 2 {
+        let half = L.end(total, d, scale)
+        d = L.begin(half, correction: record + correction + 4)
+        d = L.dot(d, w4, record + 16, second)
+        d = L.dot(d, w5, record + 20, second)
+        d = L.dot(d, w6, record + 24, second)
+        d = L.dot(d, w7, record + 28, second)
+        L.store(L.end(half, d, second), to: sums)
+      } else {
+        d = L.dot(d, w4, record + 16, scale)
+        d = L.dot(d, w5, record + 20, scale)
+        d = L.dot(d, w6, record + 24, scale)
+        d = L.dot(d, w7, record + 28, scale)
+        L.store(L.end(total, d, scale), to: sums)
+      }
+      record += ActivationRecord.bytes
+      sums += 64
+    } while record < end
+    part += L.partRows
   }
 }
 
@@ -218,19 +268,19 @@ func quantizedTile<L: Lanes, F: CodeFormat>(
 func finishTile<L: Lanes>(
   _: L.Type,
   _ a: LinearArguments,
+  _ pass: LinearPass,
   _ tile: Int,
-  _ first: Int,
-  _ tokens: Int,
-  _ scratch: LinearScratch
+  _ index: Int
 ) {
+  let floats = pass.scratch.floats(index)
   let row = tile * 16
   let count = min(16, a.rows - row)
   let one = SIMD16<Float>(repeating: 1)
   let rowScale =
     a.encoding.rawValue >= WeightEncoding.q8.rawValue
     ? SIMD16<Float>.load(a.rowScales + row) : one
-  for token in 0..<tokens {
-    var value = SIMD16<Float>.load(scratch.floats + token * 16) * rowScale
+  for token in 0..<pass.tokens {
+    var value = SIMD16<Float>.load(floats + token * 16) * rowScale
     if let bias = a.bias { value = value + SIMD16<Float>.load(bias + row, count: count) }
     if let scale = a.outputScale {
       value =
@@ -238,7 +288,7 @@ func finishTile<L: Lanes>(
         * (a.outputScaleIsScalar
           ? SIMD16<Float>(repeating: scale[0]) : SIMD16<Float>.load(scale + row, count: count))
     }
-    let y = a.y + (first + token) * a.yStride + row
+    let y = a.y + (pass.first + token) * a.yStride + row
     if a.accumulates { value = SIMD16<Float>.load(y, count: count) + value }
     value.store(y, count: count)
   }

@@ -194,8 +194,9 @@ extension ComputeContext {
     // while tiles of tokens pass, and there are several to each thread.
     let tiles = jobs.map { ($0.rows + 15) / 16 }
     let allTiles = tiles.reduce(0, +)
-    let fair = max(1, allTiles / (threads * 8))
-    let sizes = jobs.map { max(1, min(fair, (192 << 10) / max($0.tileBytes, 1))) }
+    let fair = max(1, allTiles / (threads * 12))
+    let bytes = (jobs.first?.tokens ?? 0) > TokenTiles.limit ? 448 << 10 : 160 << 10
+    let sizes = jobs.map { max(1, min(fair, bytes / max($0.tileBytes, 1))) }
     var firstChunks: [Int] = []
     var chunks = 0
     for (size, count) in zip(sizes, tiles) {

@@ -124,6 +124,9 @@ extension KernelTable {
     activate: { KernelCore.activate(PortableLanes.self, $0, $1, $2, $3) },
     add: { addInto(PortableLanes.self, $0, $1, $2, $3) },
     store: { storePages(PortableLanes.self, $0, $1, $2) },
-    attend: { KernelCore.attend(PortableLanes.self, $0, $1, $2) }
+    attend: { KernelCore.attend(PortableLanes.self, $0, $1, $2) },
+    read: { readLines(PortableLanes.self, $0, $1) },
+    multiply: { multiplyRegisters(PortableLanes.self, $0, $1) },
+    productsPerTurn: KernelCore.productsPerTurn(PortableLanes.self)
   )
 }

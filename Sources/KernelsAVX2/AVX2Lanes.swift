@@ -131,6 +131,9 @@ extension KernelTable {
     activate: { KernelCore.activate(AVX2Lanes.self, $0, $1, $2, $3) },
     add: { addInto(AVX2Lanes.self, $0, $1, $2, $3) },
     store: { storePages(AVX2Lanes.self, $0, $1, $2) },
-    attend: { KernelCore.attend(AVX2Lanes.self, $0, $1, $2) }
+    attend: { KernelCore.attend(AVX2Lanes.self, $0, $1, $2) },
+    read: { readLines(AVX2Lanes.self, $0, $1) },
+    multiply: { multiplyRegisters(AVX2Lanes.self, $0, $1) },
+    productsPerTurn: KernelCore.productsPerTurn(AVX2Lanes.self)
   )
 }

@@ -138,6 +138,9 @@ extension KernelTable {
     activate: { KernelCore.activate(AVX512VNNILanes.self, $0, $1, $2, $3) },
     add: { addInto(AVX512VNNILanes.self, $0, $1, $2, $3) },
     store: { storePages(AVX512VNNILanes.self, $0, $1, $2) },
-    attend: { KernelCore.attend(AVX512VNNILanes.self, $0, $1, $2) }
+    attend: { KernelCore.attend(AVX512VNNILanes.self, $0, $1, $2) },
+    read: { readLines(AVX512VNNILanes.self, $0, $1) },
+    multiply: { multiplyRegisters(AVX512VNNILanes.self, $0, $1) },
+    productsPerTurn: KernelCore.productsPerTurn(AVX512VNNILanes.self)
   )
 }

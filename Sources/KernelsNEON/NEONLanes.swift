@@ -123,7 +123,10 @@ extension KernelTable {
     activate: { KernelCore.activate(NEONLanes.self, $0, $1, $2, $3) },
     add: { addInto(NEONLanes.self, $0, $1, $2, $3) },
     store: { storePages(NEONLanes.self, $0, $1, $2) },
-    attend: { KernelCore.attend(NEONLanes.self, $0, $1, $2) }
+    attend: { KernelCore.attend(NEONLanes.self, $0, $1, $2) },
+    read: { readLines(NEONLanes.self, $0, $1) },
+    multiply: { multiplyRegisters(NEONLanes.self, $0, $1) },
+    productsPerTurn: KernelCore.productsPerTurn(NEONLanes.self)
   )
 }
 #endif
