@@ -84,7 +84,7 @@ import Testing
 
   @Test(arguments: encodings)
   func aBatchGivesTheSameBitsAsEachSequenceAlone(encoding: WeightEncoding) throws {
-    let harness = try micro("one_image").harness { _ in encoding }
+    let harness = try micro("one_image").harness(tokensPerStep: 512) { _ in encoding }
     let names = ["one_image", "text_only", "chat_manual_eou", "eos_in_prompt"]
     var slices: [SequenceSlice] = []
     for name in names + names {
