@@ -110,6 +110,7 @@ let package = Package(
     // Tests: one target a room.
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport"),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+    .testTarget(name: "WeightFilesTests", dependencies: ["WeightFiles", "Tensors", "TestSupport"]),
     .testTarget(
       name: "IdeficsModelTests",
       dependencies: ["IdeficsModel", "Kernels", "WeightFiles", "Images", "Tensors", "TestSupport"]

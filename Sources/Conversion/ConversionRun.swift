@@ -28,17 +28,6 @@ enum ConversionOutput: Sendable {
   )
 }
 
-/// A codebook and its lookup table.
-struct FittedCodebook: Sendable {
-  let codebook: Codebook
-  let table: CodebookTable
-
-  init(_ codebook: Codebook) {
-    self.codebook = codebook
-    table = CodebookTable(codebook)
-  }
-}
-
 /// The state of one run.
 final class ConversionRun: @unchecked Sendable {
   // Sendable: `writer`, `pending…` and `completed` are touched by the pipeline's consumer only, which
@@ -52,12 +41,12 @@ final class ConversionRun: @unchecked Sendable {
   private let source: ConversionSource
   private let plan: ConversionPlan
   private let options: ConversionOptions
-  private let updates: [String: LowRankUpdate]
+  private let maker: BlockMaker
   private let writer: IdfxWriter
   private let cancellation: CancellationFlag
   private let progress: @Sendable (ConversionProgress) -> Void
   private let jobs: [Job]
-  private let tables = AwaitedValues<FittedCodebook>()
+  private let codebooks = AwaitedValues<FittedCodebook>()
   private let encoders: EncoderPool
   private let plainTable = CodebookTable(.uniform)
 
@@ -80,7 +69,7 @@ final class ConversionRun: @unchecked Sendable {
     self.source = source
     self.plan = plan
     self.options = options
-    self.updates = updates
+    maker = BlockMaker(folder: source.folder, updates: updates)
     self.writer = writer
     self.cancellation = cancellation
     self.progress = progress
@@ -140,7 +129,7 @@ final class ConversionRun: @unchecked Sendable {
         do throws(ConversionError) {
           return try self.produce(self.jobs[job])
         } catch {
-          self.tables.stop()
+          self.codebooks.stop()
           throw error
         }
       },
@@ -148,7 +137,7 @@ final class ConversionRun: @unchecked Sendable {
         do throws(ConversionError) {
           try self.consume(self.jobs[job], output)
         } catch {
-          self.tables.stop()
+          self.codebooks.stop()
           throw error
         }
       }
@@ -164,85 +153,36 @@ final class ConversionRun: @unchecked Sendable {
       case .fit(let index):
         let step = plan.steps[index]
         guard let layout = step.layout else { return .nothing }
-        let rows = try tileSource(step, layout)
-        tables.set(FittedCodebook(try CodebookFit.fit(rows, layout)), for: index)
+        codebooks.set(try maker.codebook(of: step, layout), for: index)
         return .nothing
       case .block(let block):
-        let step = plan.steps[block.step]
-        return try step.layout == nil ? denseBlock(step, block) : packedBlock(step, block)
+        return try self.block(plan.steps[block.step], block)
       }
     } catch {
       throw .weights(error)
     }
   }
 
-  private func tileSource(
-    _ step: ConversionStep,
-    _ layout: PackedLayout
-  ) throws(WeightFileError) -> TileSource {
-    TileSource(
-      file: try source.folder.file(of: step.source),
-      tensor: step.source,
-      rows: layout.rows,
-      update: updates[step.source.name]
-    )
-  }
-
-  private func packedBlock(
+  private func block(
     _ step: ConversionStep,
     _ block: ConversionBlock
   ) throws(WeightFileError) -> ConversionOutput {
-    guard let layout = step.layout else { return .nothing }
+    guard let layout = step.layout else {
+      let (bytes, energies) = try maker.dense(step, elements: block.units)
+      return .block(encoders.encode(bytes), scales: [], rowScales: [], energies: energies)
+    }
     var table = plainTable
     if step.needsCodebook {
-      guard let fitted = tables.value(for: block.step) else { return .nothing }
+      guard let fitted = codebooks.value(for: block.step) else { return .nothing }
       table = fitted.table
     }
-    let rows = try tileSource(step, layout)
-    var tile = LaneTile(columns: layout.columns, paddedColumns: layout.paddedColumns)
-    var quantizer = TileQuantizer(layout: layout, table: table)
-    var energies = QuantizationEnergies()
-    var planes = PackedPlanes(layout: layout, tiles: block.units.count)
-    for (position, index) in block.units.enumerated() {
-      try tile.load(index, from: rows)
-      energies += quantizer.pack(tile, at: position, into: &planes)
-    }
+    let (planes, energies) = try maker.packed(step, layout, tiles: block.units, table: table)
     return .block(
       encoders.encode(planes.codes),
       scales: planes.scales,
       rowScales: planes.rowScales,
       energies: energies
     )
-  }
-
-  private func denseBlock(
-    _ step: ConversionStep,
-    _ block: ConversionBlock
-  ) throws(WeightFileError) -> ConversionOutput {
-    let rows = TileSource(
-      file: try source.folder.file(of: step.source),
-      tensor: step.source,
-      rows: 1,
-      update: nil
-    )
-    var elements = AlignedBuffer<Float>(count: block.units.count)
-    var scratch: [UInt8] = []
-    try rows.readElements(
-      from: block.units.lowerBound,
-      count: block.units.count,
-      into: &elements,
-      scratch: &scratch
-    )
-    var energies = QuantizationEnergies()
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(block.units.count * 4)
-    for index in 0..<elements.count {
-      let value = elements[index]
-      energies.signal += Double(value) * Double(value)
-      withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
-    }
-    energies.isNotFinite = !energies.signal.isFinite
-    return .block(encoders.encode(bytes), scales: [], rowScales: [], energies: energies)
   }
 
   // MARK: Consuming
@@ -266,9 +206,9 @@ final class ConversionRun: @unchecked Sendable {
       if let layout = step.layout {
         try append(plane: pendingScales, unit: layout.tileBytes(.scales))
         try append(plane: pendingRowScales, unit: layout.tileBytes(.rowScales))
-        let table = step.needsCodebook ? tables.value(for: block.step) : nil
-        storage = .packed(layout, table?.codebook ?? .uniform)
-        tables.remove(block.step)
+        let fitted = step.needsCodebook ? codebooks.value(for: block.step) : nil
+        storage = .packed(layout, fitted?.codebook ?? .uniform)
+        codebooks.remove(block.step)
       }
       try writer.endTensor(
         step.source.name,

@@ -26,6 +26,13 @@ struct PackedPlanes {
   var scales: [UInt8]
   var rowScales: [UInt8]
 
+  /// The only plane of a dense tensor.
+  init(codes: [UInt8]) {
+    self.codes = codes
+    scales = []
+    rowScales = []
+  }
+
   /// Room for `tiles` tiles.
   init(layout: PackedLayout, tiles: Int) {
     codes = [UInt8](repeating: 0, count: tiles * layout.tileBytes(.codes))

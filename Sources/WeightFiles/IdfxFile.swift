@@ -170,8 +170,8 @@ public final class IdfxFile: TensorSource {
   /// The bytes of an embedded file, or `nil` when there is none called `name`.
   public func embeddedFile(_ name: String) throws(WeightFileError) -> [UInt8]? {
     guard let entry = directory.files.first(where: { $0.name == name }) else { return nil }
-    let bytes = try decoded(entry.extent, tensor: name)
-    return Array(bytes.bytes)
+    let region = try decoded(entry.extent, tensor: name)
+    return withExtendedLifetime(region) { Array(region.bytes) }
   }
 
   // MARK: Blocks

@@ -4,7 +4,7 @@
 /// The 64-bit xxHash of a run of bytes, seed 0.
 ///
 /// Source: the XXH64 specification, github.com/Cyan4973/xxHash, doc/xxhash_spec.md.
-enum XXHash64 {
+package enum XXHash64 {
   private static let prime1: UInt64 = 0x9e37_79b1_85eb_ca87
   private static let prime2: UInt64 = 0xc2b2_ae3d_27d4_eb4f
   private static let prime3: UInt64 = 0x1656_67b1_9e37_79f9
@@ -12,10 +12,10 @@ enum XXHash64 {
   private static let prime5: UInt64 = 0x27d4_eb2f_1656_67c5
 
   /// Hash of an array of bytes.
-  static func hash(_ bytes: [UInt8]) -> UInt64 { bytes.withUnsafeBytes { hash($0) } }
+  package static func hash(_ bytes: [UInt8]) -> UInt64 { bytes.withUnsafeBytes { hash($0) } }
 
   /// Hash of `bytes`.
-  static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+  package static func hash(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
     var position = 0
     var hash: UInt64
     if bytes.count >= 32 {

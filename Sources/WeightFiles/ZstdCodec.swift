@@ -5,10 +5,12 @@
 import CZstd
 
 /// Compresses and decompresses blocks; one per thread.
-final class ZstdCodec {
+package final class ZstdCodec {
   /// Why a block did not decode.
-  struct Failure: Error, Hashable {
-    let reason: String
+  package struct Failure: Error, Hashable {
+    package let reason: String
+
+    package init(reason: String) { self.reason = reason }
   }
 
   private static let magic: [UInt8] = [0x28, 0xb5, 0x2f, 0xfd]
@@ -19,7 +21,7 @@ final class ZstdCodec {
   private let level: Int32
 
   /// A codec that compresses with `level`, clamped to what the library has.
-  init(level: Int = 3) {
+  package init(level: Int = 3) {
     compressor = ZSTD_createCCtx()
     decompressor = ZSTD_createDCtx()
     self.level = max(1, min(Int32(clamping: level), ZSTD_maxCLevel()))
@@ -34,7 +36,7 @@ final class ZstdCodec {
   static func bound(_ count: Int) -> Int { ZSTD_compressBound(count) }
 
   /// `bytes` as one frame with its content size.
-  func compress(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> [UInt8] {
+  package func compress(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> [UInt8] {
     guard let compressor else { throw Failure(reason: "out of memory") }
     let capacity = Self.bound(bytes.count)
     var written = 0
@@ -54,7 +56,7 @@ final class ZstdCodec {
   }
 
   /// Decodes `frame` into exactly `output`.
-  func decompress(
+  package func decompress(
     _ frame: UnsafeRawBufferPointer,
     into output: UnsafeMutableRawBufferPointer
   ) throws(Failure) {
