@@ -31,7 +31,7 @@ let kernelTargets: [String] = []
 let instructionSets = [
   "KernelsAVX2": ["-mavx2", "-mfma", "-mf16c", "-mbmi2"],
   "KernelsAVX512VNNI": [
-    "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mavx512vbmi", "-mfma",
+    "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma",
     "-mf16c", "-mbmi2", "-mprefer-vector-width=512",
   ],
   "KernelsNEON": ["-march=armv8.2-a+dotprod+fp16"],

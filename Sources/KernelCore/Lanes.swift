@@ -74,6 +74,12 @@ public protocol Lanes {
     _ x: UnsafeRawPointer,
     _ scale: GroupScale
   ) -> Sums
+  /// Whether a group of 32 k goes faster as two chains of dot products than as one.
+  static var splitsChains: Bool { get }
+  /// No products.
+  static var zero: Sums { get }
+  /// The sum of two chains.
+  static func add(_ a: Sums, _ b: Sums) -> Sums
   /// Ends a group: `total + scale · (the group's products)`.
   static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums
   /// Completes the second half of an `ActivationRecord` whose 32 int8 codes are in place.

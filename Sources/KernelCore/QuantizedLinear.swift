@@ -250,10 +250,19 @@ func quantizedRecord<L: Lanes, F: CodeFormat>(
         d = L.dot(d, w7, record + 28, second)
         L.store(L.end(half, d, second), to: sums)
       } else {
-        d = L.dot(d, w4, record + 16, scale)
-        d = L.dot(d, w5, record + 20, scale)
-        d = L.dot(d, w6, record + 24, scale)
-        d = L.dot(d, w7, record + 28, scale)
+        if L.splitsChains {
+          var e = L.zero
+          e = L.dot(e, w4, record + 16, scale)
+          e = L.dot(e, w5, record + 20, scale)
+          e = L.dot(e, w6, record + 24, scale)
+          e = L.dot(e, w7, record + 28, scale)
+          d = L.add(d, e)
+        } else {
+          d = L.dot(d, w4, record + 16, scale)
+          d = L.dot(d, w5, record + 20, scale)
+          d = L.dot(d, w6, record + 24, scale)
+          d = L.dot(d, w7, record + 28, scale)
+        }
         L.store(L.end(total, d, scale), to: sums)
       }
       record += ActivationRecord.bytes

@@ -20,7 +20,7 @@ public enum ISA: String, CaseIterable, Sendable {
   case portable
   /// AVX2, FMA and F16C.
   case avx2
-  /// AVX-512 (F, BW, DQ, VL, VBMI) with VNNI.
+  /// AVX-512 (F, BW, DQ, VL) with VNNI.
   case avx512vnni
   /// ARMv8.2 with dot product and half precision.
   case neon
@@ -61,8 +61,8 @@ public enum ISA: String, CaseIterable, Sendable {
     let features = cpu_identify(7, 0)
     // State: SSE 1, AVX 2. AVX2 5, BMI2 8.
     guard has(state, 1, 2), has(features[1], 5, 8) else { return [] }
-    // State: opmask 5, upper halves 6 and 7. F 16, DQ 17, BW 30, VL 31; VBMI 1, VNNI 11.
-    guard has(state, 5, 6, 7), has(features[1], 16, 17, 30, 31), has(features[2], 1, 11) else {
+    // State: opmask 5, upper halves 6 and 7. F 16, DQ 17, BW 30, VL 31; VNNI 11.
+    guard has(state, 5, 6, 7), has(features[1], 16, 17, 30, 31), has(features[2], 11) else {
       return [.avx2]
     }
     return [.avx2, .avx512vnni]

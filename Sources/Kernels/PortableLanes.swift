@@ -93,6 +93,12 @@ enum PortableLanes: Lanes {
     return result
   }
 
+  static var splitsChains: Bool { false }
+
+  static var zero: Sums { Sums(repeating: 0) }
+
+  static func add(_ a: Sums, _ b: Sums) -> Sums { a &+ b }
+
   static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums {
     total &+ sums &* scale
   }

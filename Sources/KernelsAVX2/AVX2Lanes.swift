@@ -70,6 +70,15 @@ enum AVX2Lanes: Lanes {
   }
 
   @inline(__always)
+  static var splitsChains: Bool { false }
+
+  @inline(__always)
+  static var zero: Sums { Sums(repeating: 0) }
+
+  @inline(__always)
+  static func add(_ a: Sums, _ b: Sums) -> Sums { a &+ b }
+
+  @inline(__always)
   static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums { sums }
 
   @inline(__always)

@@ -66,6 +66,15 @@ enum NEONLanes: Lanes {
   }
 
   @inline(__always)
+  static var splitsChains: Bool { true }
+
+  @inline(__always)
+  static var zero: Sums { Sums(repeating: 0) }
+
+  @inline(__always)
+  static func add(_ a: Sums, _ b: Sums) -> Sums { a &+ b }
+
+  @inline(__always)
   static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums {
     total &+ sums &* scale
   }
