@@ -68,7 +68,7 @@ struct ChatCommand: Subcommand {
     switch line {
     case .empty: break
     case .quit: return false
-    case .help: Terminal.writeError(ChatLine.help)
+    case .help: Terminal.writeError(ChatLine.instructions)
     case .image(let path):
       try conversation.attach(path)
     case .clear: conversation.clear()
@@ -106,9 +106,6 @@ struct ChatCommand: Subcommand {
           text += piece
           Terminal.write(piece)
         case .finished(let result):
-          let trailing = result.sequences.first?.trailingText ?? ""
-          text += trailing
-          Terminal.write(trailing)
           return (text, result)
         case .started, .promptScored, .progress: break
         }
@@ -161,7 +158,7 @@ private struct ChatHistory {
       attributes: [.posixPermissions: 0o700]
     )
     if !files.fileExists(atPath: url.path) {
-      files.createFile(atPath: url.path, contents: nil, attributes: [.posixPermissions: 0o600])
+      _ = files.createFile(atPath: url.path, contents: nil, attributes: [.posixPermissions: 0o600])
     }
     guard let handle = try? FileHandle(forWritingTo: url) else { return }
     _ = try? handle.seekToEnd()

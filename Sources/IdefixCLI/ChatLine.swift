@@ -38,7 +38,7 @@ enum ChatLine {
     }
   }
 
-  static let help = """
+  static let instructions = """
     /image PATH   show the model an image with your next message (Tab completes paths)
     /clear        forget everything
     /undo         take back your last message and its answer

@@ -253,7 +253,19 @@ final class LineEditor {
     Terminal.writeError(output)
   }
 
+  /// Terminal columns that `text` takes: two for East Asian wide characters and emoji, none for marks.
   private func columns(_ text: String) -> Int {
-    text.unicodeScalars.reduce(0) { $0 + max(0, Int(wcwidth(wchar_t(bitPattern: $1.value)))) }
+    text.reduce(0) { total, character in
+      let isWide = character.unicodeScalars.contains { scalar in
+        scalar.properties.isEmojiPresentation || Self.wideRanges.contains { $0 ~= scalar.value }
+      }
+      return total + (isWide ? 2 : 1)
+    }
   }
+
+  /// Hangul, CJK and full-width forms.
+  private static let wideRanges: [ClosedRange<UInt32>] = [
+    0x1100...0x115f, 0x2e80...0xa4cf, 0xac00...0xd7a3, 0xf900...0xfaff, 0xfe30...0xfe6f,
+    0xff00...0xff60, 0xffe0...0xffe6, 0x20000...0x3fffd,
+  ]
 }

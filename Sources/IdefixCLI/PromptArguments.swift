@@ -54,9 +54,14 @@ struct PromptArguments: ParsableArguments {
       }
       let folder = URL(filePath: messages).deletingLastPathComponent()
       var names: [String] = []
-      var prompt = try PromptJSON.parse(UserFile.read(messages)) { source in
-        names.append(source)
-        return try UserFile.image(source, relativeTo: folder)
+      var prompt: Prompt
+      do {
+        prompt = try PromptJSON.prompt(from: UserFile.read(messages)) { source in
+          names.append(source)
+          return try UserFile.image(source, relativeTo: folder)
+        }
+      } catch EngineError.invalidPrompt(let reason) {
+        throw CommandFailure(.data, "\(messages) holds no messages: \(reason).")
       }
       prompt.parsesSpecialTokens = parseSpecial
       return NamedPrompt(prompt: prompt, imageNames: names)
@@ -68,9 +73,13 @@ struct PromptArguments: ParsableArguments {
     }
     if let text = try promptFile.map(Self.text(ofFile:)) ?? text {
       if markdown {
-        parts += try MarkdownPrompt.parts(of: text) { source in
-          names.append(source)
-          return try UserFile.image(source, relativeTo: nil)
+        for piece in MarkdownPrompt.pieces(of: text) {
+          switch piece {
+          case .text(let text): parts.append(.text(text))
+          case .image(let source):
+            names.append(source)
+            parts.append(.image(try UserFile.image(source, relativeTo: nil)))
+          }
         }
       } else {
         parts.append(.text(text))

@@ -75,7 +75,6 @@ struct RunCommand: Subcommand {
         Terminal.write(token.index == 0 ? String(token.text.drop { $0 == " " }) : token.text)
       case .finished(let result):
         bar.clear()
-        if !json { Terminal.write(result.sequences.first?.trailingText ?? "") }
         return result
       }
     }

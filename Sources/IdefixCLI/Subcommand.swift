@@ -55,14 +55,10 @@ extension Subcommand {
     } catch let error as ValidationError {
       throw error
     } catch {
-      Terminal.writeError("error: \(message(of: error))\n")
+      Terminal.writeError("error: \(error)\n")
       throw ExitCode(status(of: error).rawValue)
     }
   }
-}
-
-private func message(of error: any Error) -> String {
-  (error as? any CustomStringConvertible)?.description ?? "\(error)"
 }
 
 private func status(of error: any Error) -> ExitStatus {
