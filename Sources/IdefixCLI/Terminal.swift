@@ -35,7 +35,8 @@ enum Terminal {
 /// elsewhere, nothing when quiet.
 final class ProgressBar: Sendable {
   private struct State {
-    var lastDrawn: ContinuousClock.Instant?
+    var lastDrawn: ContinuousClock.Instant
+    var hasDrawn = false
     var lastLength = 0
   }
 
@@ -43,7 +44,7 @@ final class ProgressBar: Sendable {
   private let unit: Unit
   private let isQuiet: Bool
   private let start = ContinuousClock.now
-  private let state = Mutex(State())
+  private let state = Mutex(State(lastDrawn: ContinuousClock.now))
 
   /// What is counted.
   enum Unit {
@@ -61,10 +62,12 @@ final class ProgressBar: Sendable {
   func update(done: Int, total: Int) {
     guard !isQuiet else { return }
     let now = ContinuousClock.now
-    let interval: Duration = Terminal.showsProgress ? .milliseconds(100) : .seconds(5)
+    let interval: Duration = Terminal.showsProgress ? .milliseconds(200) : .seconds(5)
     state.withLock { state in
-      if let last = state.lastDrawn, done < total, now - last < interval { return }
+      // Work that ends before its first drawing is due shows nothing.
+      guard now - state.lastDrawn >= interval || (done >= total && state.hasDrawn) else { return }
       state.lastDrawn = now
+      state.hasDrawn = true
       let line = text(done: done, total: total, elapsed: now - start)
       if Terminal.showsProgress {
         let padding = String(repeating: " ", count: max(0, state.lastLength - line.count))
