@@ -112,6 +112,10 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
     .testTarget(name: "WeightFilesTests", dependencies: ["WeightFiles", "Tensors", "TestSupport"]),
     .testTarget(
+      name: "EndToEndTests",
+      dependencies: ["IdefixCLI", "TestSupport"]
+    ),
+    .testTarget(
       name: "IdeficsModelTests",
       dependencies: ["IdeficsModel", "Kernels", "WeightFiles", "Images", "Tensors", "TestSupport"]
     ),

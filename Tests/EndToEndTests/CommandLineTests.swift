@@ -6,16 +6,18 @@ import Testing
 @Suite struct CommandLineTests {
   static let checkpoint = Fixture.url("models/micro").path
 
-  /// Converts the fixture checkpoint and returns the file's folder and path.
-  private func converted(
-    _ recipe: String,
-    from source: String = checkpoint
-  ) throws -> (ScratchFolder, String) {
-    let folder = try ScratchFolder()
-    let path = folder.path("\(recipe).idfx")
-    let run = try IdefixProcess.run(["convert", source, "-o", path, "--recipe", recipe])
-    #expect(run.status == 0, "\(run.errors)")
-    return (folder, path)
+  /// A converted checkpoint; the file goes away with the value.
+  private struct Converted {
+    let folder: ScratchFolder
+    var path: String { folder.path("model.idfx") }
+
+    init(_ recipe: String, from source: String = checkpoint) throws {
+      folder = try ScratchFolder()
+      let run = try IdefixProcess.run([
+        "convert", source, "-o", folder.path("model.idfx"), "--recipe", recipe,
+      ])
+      #expect(run.status == 0, "\(run.errors)")
+    }
   }
 
   /// A reference case as raw messages for `--messages`.
@@ -35,10 +37,10 @@ import Testing
 
   @Test(arguments: ["one_image", "text_only", "text_before_image", "three_images_few_shot"])
   func aConvertedCheckpointAnswersLikeTheReference(name: String) throws {
-    let (folder, model) = try converted("f32")
-    let (path, expected) = try messages(name, in: folder)
+    let model = try Converted("f32")
+    let (path, expected) = try messages(name, in: model.folder)
     let run = try IdefixProcess.run([
-      "run", model, "--messages", path, "--max-tokens", "16", "--json", "--kv", "f32",
+      "run", model.path, "--messages", path, "--max-tokens", "16", "--json", "--kv", "f32",
     ])
     #expect(run.status == 0, "\(run.errors)")
     let report = try run.json()
@@ -48,32 +50,34 @@ import Testing
 
   @Test(arguments: ["bf16", "q8", "q4"])
   func everyRecipeConvertsAndAnswers(recipe: String) throws {
-    let (_, model) = try converted(recipe)
+    let model = try Converted(recipe)
     let image = Fixture.url("images/rgba.png").path
     let run = try IdefixProcess.run([
-      "run", model, "--image", image, "What is this?", "--max-tokens", "8",
+      "run", model.path, "--image", image, "What is this?", "--max-tokens", "8",
     ])
     #expect(run.status == 0, "\(run.errors)")
     #expect(!run.output.isEmpty)
-    let inspected = try IdefixProcess.run(["inspect", model, "--json"])
+    let inspected = try IdefixProcess.run(["inspect", model.path, "--json"])
     #expect(inspected.status == 0, "\(inspected.errors)")
   }
 
   @Test func shardsConvertToTheSameAnswer() throws {
-    let (folder, whole) = try converted("q4")
-    let (_, sharded) = try converted("q4", from: Fixture.url("models/micro-sharded").path)
-    let (path, _) = try messages("one_image", in: folder)
-    let runs = try [whole, sharded].map {
-      try IdefixProcess.run(["score", $0, "--messages", path, "--json"])
+    let model = try Converted("q4")
+    let sharded = try Converted("q4", from: Fixture.url("models/micro-sharded").path)
+    let (path, _) = try messages("one_image", in: model.folder)
+    let runs = try [model, sharded].map {
+      try IdefixProcess.run(["score", $0.path, "--messages", path, "--json"])
     }
     #expect(runs[0].status == 0, "\(runs[0].errors)")
     #expect(runs[0].output == runs[1].output)
   }
 
   @Test func scoreReportsEveryPromptToken() throws {
-    let (folder, model) = try converted("f32")
-    let (path, _) = try messages("one_image", in: folder)
-    let run = try IdefixProcess.run(["score", model, "--messages", path, "--top", "3", "--json"])
+    let model = try Converted("f32")
+    let (path, _) = try messages("one_image", in: model.folder)
+    let run = try IdefixProcess.run([
+      "score", model.path, "--messages", path, "--top", "3", "--json",
+    ])
     #expect(run.status == 0, "\(run.errors)")
     let tokens = try #require(try run.json()["tokens"] as? [[String: Any]])
     #expect(tokens.count == 29)

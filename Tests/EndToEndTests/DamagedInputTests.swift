@@ -53,7 +53,7 @@ import Testing
       let bytes = try Data(contentsOf: shard)
       try bytes.dropLast(100).write(to: shard)
     }
-    try expectRefusal(of: folder, naming: name, reason: "")
+    try expectRefusal(of: folder, naming: name, reason: "truncated")
   }
 
   @Test func wrongShape() throws {

@@ -26,7 +26,7 @@ struct IdefixProcess {
     let output = folder.url.appending(path: "stdout")
     let errors = folder.url.appending(path: "stderr")
     for file in [output, errors] {
-      FileManager.default.createFile(atPath: file.path, contents: nil)
+      _ = FileManager.default.createFile(atPath: file.path, contents: nil)
     }
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = try FileHandle(forWritingTo: output)
