@@ -32,7 +32,7 @@ extension EngineLoop {
   @discardableResult
   func extend(_ sequence: SequenceState, _ logits: [Float]) throws(EngineError) -> Int32 {
     let request = sequence.request
-    let token = try sequence.sampler.draw(logits, at: sequence.answerCount)
+    let token = try draw(sequence, logits)
     let index = sequence.answerCount
     sequence.append(token.id)
     request.receipt.generatedTokens += 1
@@ -56,14 +56,42 @@ extension EngineLoop {
     return token.id
   }
 
+  private func draw(
+    _ sequence: SequenceState,
+    _ logits: [Float]
+  ) throws(EngineError) -> SampledToken {
+    do {
+      return try sequence.sampler.draw(logits, at: sequence.answerCount) {
+        mask(&$0, for: sequence)
+      }
+    } catch .deadEnd where sequence.request.constraint?.hasFailed == true {
+      throw .invalidConstraint(reason: "it is too complex")
+    }
+  }
+
+  /// Bars what the constraint does not allow.
+  func mask(_ scores: inout [Float], for sequence: SequenceState) {
+    guard let constraint = sequence.request.constraint else { return }
+    let ends = [special.eos, special.endOfUtterance].compactMap { $0 }
+      .filter { Int($0) < scores.count }
+    constraint.mask(&scores, in: sequence.constraintState, ends: ends)
+  }
+
+  /// Whether a token ends an answer.
+  func isEnd(_ token: Int32, _ request: RequestState) -> Bool {
+    let sampling = request.prepared.sampling
+    let isEnd = token == special.eos || token == special.endOfUtterance
+    return isEnd && !sampling.ignoresEOS || sampling.stopTokens.contains(token)
+  }
+
   /// Length is tested first, then the end token, then stop strings.
   private func finishReason(_ sequence: SequenceState, _ token: Int32) -> FinishReason? {
     let prepared = sequence.request.prepared
-    let sampling = prepared.sampling
     if sequence.answerCount >= prepared.maxTokens { return .length }
-    let isEnd = token == special.eos || token == special.endOfUtterance
-    if isEnd && !sampling.ignoresEOS || sampling.stopTokens.contains(token) { return .eos }
-    return sequence.answer.stopString == nil ? nil : .stop
+    if isEnd(token, sequence.request) { return .eos }
+    // Under a constraint the answer also ends where nothing can follow.
+    let isComplete = sequence.request.constraint?.isFinal(sequence.constraintState) ?? false
+    return sequence.answer.stopString == nil && !isComplete ? nil : .stop
   }
 
   /// Takes finished answers out of the batch, and ends the request with the last of them.
@@ -87,7 +115,7 @@ extension SequenceState {
       tokens: events,
       finishReason: finishReason ?? .cancelled,
       stopString: answer.stopString,
-      score: events.isEmpty ? 0 : Float(sum / Double(events.count))
+      score: score ?? (events.isEmpty ? 0 : Float(sum / Double(events.count)))
     )
   }
 }

@@ -14,6 +14,7 @@ final class EngineLoop {
   let special: SpecialTokens
   let counters: EngineCounters
   private let mailbox: Mailbox
+  private lazy var tokenTable = TokenTable(reporter.vocabulary)
   private var requests: [UInt64: RequestState] = [:]
   private var isShutDown = false
 
@@ -64,6 +65,7 @@ final class EngineLoop {
     let request = RequestState(
       id: submission.id,
       prepared: submission.prepared,
+      constraint: submission.prepared.constraint.map { ConstraintMatcher($0, table: tokenTable) },
       receipt: submission.receipt,
       submitted: submission.time,
       emit: submission.emit,
@@ -86,6 +88,10 @@ final class EngineLoop {
       )
     )
     request.live = [sequence]
+    // All beams step together, so they have to fit together.
+    guard scheduler.pagesNeeded(beamsOf: request) <= model.pages else {
+      return fail(request, shortage(for: sequence))
+    }
     scheduler.enqueue(sequence)
   }
 
@@ -107,21 +113,39 @@ final class EngineLoop {
 
   /// One round of work; false if there was nothing to do.
   private func advance() -> Bool {
-    for sequence in scheduler.admit() {
-      let needed = scheduler.pagesNeeded(
-        tokens: sequence.tokens.count,
-        images: sequence.images(from: 0).count
-      )
-      fail(sequence.request, EngineError.outOfPages(needed: needed, available: model.pages))
-    }
+    for sequence in scheduler.admit() { fail(sequence.request, shortage(for: sequence)) }
     for sequence in scheduler.running where !sequence.request.hasStarted {
       announce(sequence.request)
     }
     let hasEncoded = encodeNextImage()
     let slices = scheduler.plan()
-    guard !slices.isEmpty else { return hasEncoded }
+    let exhausted = scheduler.takeExhausted()
+    for sequence in exhausted { endForWantOfPages(sequence) }
+    guard !slices.isEmpty else {
+      if hasEncoded || !exhausted.isEmpty { return true }
+      guard let stuck = scheduler.waiting.first else { return false }
+      fail(stuck.request, shortage(for: stuck))
+      return true
+    }
     step(slices)
     return true
+  }
+
+  private func shortage(for sequence: SequenceState) -> EngineError {
+    let needed = scheduler.pagesNeeded(
+      tokens: sequence.tokens.count,
+      images: sequence.images(from: 0).count
+    )
+    return .outOfPages(needed: needed, available: model.pages)
+  }
+
+  /// Ends an answer that has nobody left to take pages from.
+  private func endForWantOfPages(_ sequence: SequenceState) {
+    guard sequence.answerCount > 0, sequence.request.beams == nil else {
+      return fail(sequence.request, shortage(for: sequence))
+    }
+    sequence.finishReason = .length
+    retire(sequence.request)
   }
 
   private func announce(_ request: RequestState) {

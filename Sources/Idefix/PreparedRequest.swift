@@ -19,6 +19,8 @@ package struct PreparedRequest: Sendable {
   package var count = 1
   /// Beam search, if it was asked for.
   package var beams: BeamOptions?
+  /// What answers must look like.
+  package var constraint: ByteAutomaton?
   /// Tokenised bad words.
   package var badWords: [[Int32]] = []
   /// Most tokens of an answer.

@@ -38,6 +38,7 @@ package struct RequestPreparer: Sendable {
       "n",
       "must be >= 1 and <= \(GenerationRequest.maximumCount)"
     )
+    if let beams = request.beams { try check(beams, of: request) }
     try checkTop(request.promptLogprobs, "prompt_logprobs")
     try Self.check(request.truncate ?? 1, 1...Int.max, "truncate", "must be strictly positive")
     let rendered = try render(request.prompt, truncate: request.truncate)
@@ -62,6 +63,8 @@ package struct RequestPreparer: Sendable {
       root: .root(tenant: salt(request.tenant))
     )
     prepared.count = request.count
+    prepared.beams = request.beams
+    prepared.constraint = try request.constraint?.automaton()
     prepared.badWords = sampling.badWords.flatMap(tokenizations)
     prepared.promptLogprobs = request.promptLogprobs
     prepared.usesPrefixCache = request.usesPrefixCache && options.prefixCache
@@ -150,6 +153,18 @@ package struct RequestPreparer: Sendable {
     let start = renderer.tokenizer.encode(word, parseSpecial: false)
     guard inside.starts(with: anchor) else { return [start] }
     return [start, Array(inside.dropFirst(anchor.count))]
+  }
+
+  private func check(_ beams: BeamOptions, of request: GenerationRequest) throws(EngineError) {
+    let most = min(GenerationRequest.maximumCount, options.maxSequences)
+    try Self.check(beams.width, 1...most, "num_beams", "must be >= 1 and <= \(most)")
+    try Self.check(request.count, 1...beams.width, "n", "must be <= num_beams")
+    guard abs(beams.lengthPenalty) <= 10 else {
+      throw .invalidParameter(name: "length_penalty", reason: "must be >= -10 and <= 10")
+    }
+    guard request.sampling.isGreedy else {
+      throw .invalidParameter(name: "temperature", reason: "must be 0 with beam search")
+    }
   }
 
   private func checkTop(_ top: Int?, _ name: String) throws(EngineError) {

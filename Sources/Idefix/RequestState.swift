@@ -26,6 +26,8 @@ final class RequestState {
   var receipt = CostReceipt()
   var clock: PhaseClock
   var promptScores: [ScoredToken] = []
+  var beams: BeamSearch?
+  let constraint: ConstraintMatcher?
   var hasStarted = false
   /// Set once the stream is closed; nothing is reported any more.
   var isEnded = false
@@ -33,6 +35,7 @@ final class RequestState {
   init(
     id: UInt64,
     prepared: PreparedRequest,
+    constraint: ConstraintMatcher?,
     receipt: CostReceipt,
     submitted: ContinuousClock.Instant,
     emit: @escaping @Sendable (GenerationEvent) -> Void,
@@ -40,6 +43,8 @@ final class RequestState {
   ) {
     self.id = id
     self.prepared = prepared
+    self.constraint = constraint
+    beams = prepared.beams.map { BeamSearch($0) }
     self.receipt = receipt
     self.emit = emit
     self.close = close

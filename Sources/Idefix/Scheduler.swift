@@ -1,8 +1,10 @@
 // Which tokens the next step computes, and who has pages for it. Rules:
 //   - First come, first served: only the head of the queue is admitted, once all its blocks fit.
 //   - Every running stream gets its token in every step; prompts share what the pacer leaves, oldest first.
-//   - When a stream needs a page and none is left, the youngest sequence gives its pages up and goes back to the head of
-//     the queue, its tokens kept: it is computed again later, with the same result.
+//   - When a stream needs a page and none is left, the sequence of the youngest request gives its pages up and goes back
+//     to its place in the queue, its tokens kept: it is computed again later, with the same result. The oldest request
+//     never gives way to another, so that every request ends.
+//   - An answer that is alone and still finds no page ends there.
 // Moves no numbers but for copy-on-write of a shared block.
 
 import IdeficsModel
@@ -25,11 +27,13 @@ final class Scheduler {
   private let maxSequences: Int
   private let imagePages: Int
   private(set) var pool: PagePool
-  /// Sequences without blocks, head first.
+  /// Sequences without blocks, oldest request first.
   private(set) var waiting: [SequenceState] = []
-  /// Sequences with blocks, oldest first.
+  /// Sequences with blocks, oldest request first.
   private(set) var running: [SequenceState] = []
   private(set) var preemptions = 0
+  private var exhausted: [SequenceState] = []
+  private var serial = 0
   var pacer = StepPacer()
 
   init(model: any ForwardModel, maxSequences: Int) {
@@ -40,7 +44,16 @@ final class Scheduler {
   }
 
   /// Queues a sequence.
-  func enqueue(_ sequence: SequenceState) { waiting.append(sequence) }
+  func enqueue(_ sequence: SequenceState) {
+    serial += 1
+    sequence.serial = serial
+    Self.insert(sequence, into: &waiting)
+  }
+
+  private static func insert(_ sequence: SequenceState, into list: inout [SequenceState]) {
+    let place = list.lastIndex { $0.isOlder(than: sequence) }
+    list.insert(sequence, at: place.map { $0 + 1 } ?? 0)
+  }
 
   // MARK: Admission
 
@@ -50,7 +63,7 @@ final class Scheduler {
     while running.count < maxSequences, let sequence = waiting.first {
       if admit(sequence) {
         waiting.removeFirst()
-        running.append(sequence)
+        Self.insert(sequence, into: &running)
       } else if running.isEmpty, !sequence.request.holdsImages {
         waiting.removeFirst()
         hopeless.append(sequence)
@@ -66,6 +79,17 @@ final class Scheduler {
     (tokens + pageTokens - 1) / pageTokens * model.layers + images * imagePages
   }
 
+  /// Most pages that the beams of a request can need; 0 without beams.
+  func pagesNeeded(beamsOf request: RequestState) -> Int {
+    let prepared = request.prepared
+    guard let width = prepared.beams?.width else { return 0 }
+    let shared = prepared.tokens.count / pageTokens
+    let whole = (prepared.tokens.count + prepared.maxTokens + pageTokens - 1) / pageTokens
+    // One more block for a copy that is being made.
+    let blocks = shared + width * (whole - shared) + 1
+    return blocks * model.layers + prepared.images.count * imagePages
+  }
+
   private func admit(_ sequence: SequenceState) -> Bool {
     let found = findPrefix(of: sequence)
     let missing = sequence.images(from: found.count * pageTokens)
@@ -75,7 +99,8 @@ final class Scheduler {
     // Cached images count as well: they become unavailable to others by being used.
     let needed = blocks * model.layers + missing.count * imagePages
     // Streams that run already shall find a block each before they have to preempt.
-    let reserve = running.count * model.layers
+    let others = running.count { $0.request !== sequence.request }
+    let reserve = others * model.layers
     guard pool.available >= needed + reserve else {
       for block in found.reversed() { pool.release(block) }
       return false
@@ -226,7 +251,8 @@ final class Scheduler {
 
   private func makeDraft(_ sequence: SequenceState, limit: Int) -> [Int32] {
     let prepared = sequence.request.prepared
-    guard prepared.speculates, prepared.beams == nil, sequence.answerCount > 0
+    guard prepared.speculates, prepared.beams == nil, prepared.constraint == nil,
+      sequence.answerCount > 0
     else { return [] }
     let left = prepared.maxTokens - sequence.answerCount - 1
     return sequence.drafter.draft(limit: min(limit, left), tokenShare: pacer.tokenShare)
@@ -246,6 +272,10 @@ final class Scheduler {
     while true {
       if ensureBlocks(sequence, first: first, end: end) { return true }
       guard let victim = running.last else { return false }
+      if running.count == 1 {
+        exhausted.append(sequence)
+        return false
+      }
       preempt(victim)
       if victim === sequence { return false }
     }
@@ -268,6 +298,12 @@ final class Scheduler {
     return true
   }
 
+  /// Sequences that are alone and found no page for their next token, once.
+  func takeExhausted() -> [SequenceState] {
+    defer { exhausted = [] }
+    return exhausted
+  }
+
   /// Takes note that the first `count` tokens of a sequence are cached, and publishes full blocks.
   func advance(_ sequence: SequenceState, to count: Int) {
     sequence.cachedCount = count
@@ -283,20 +319,21 @@ final class Scheduler {
 
   /// Adds a sequence that shares another's blocks; it waits its turn if the batch is full.
   func addFork(_ sequence: SequenceState) {
-    if running.count < maxSequences {
-      for block in sequence.blocks { pool.retain(block) }
-      running.append(sequence)
-    } else {
+    guard running.count < maxSequences, !sequence.blocks.isEmpty else {
       sequence.dropBlocks()
-      waiting.insert(sequence, at: 0)
+      return enqueue(sequence)
     }
+    for block in sequence.blocks { pool.retain(block) }
+    serial += 1
+    sequence.serial = serial
+    Self.insert(sequence, into: &running)
   }
 
   /// Takes a sequence's blocks away; it will be computed again.
   func preempt(_ sequence: SequenceState) {
     releaseBlocks(of: sequence)
     running.removeAll { $0 === sequence }
-    waiting.insert(sequence, at: 0)
+    Self.insert(sequence, into: &waiting)
     preemptions += 1
     sequence.request.receipt.preemptions += 1
     releaseImages(of: sequence.request)

@@ -11,7 +11,9 @@ import IdeficsModel
 final class SequenceState {
   let request: RequestState
   /// Which of the request's answers it is.
-  let index: Int
+  var index: Int
+  /// Order among the sequences of a request.
+  var serial = 0
   /// Prompt and answer.
   private(set) var tokens: [Int32]
   /// Tokens whose keys and values are in the blocks.
@@ -27,12 +29,15 @@ final class SequenceState {
 
   var sampler: Sampler
   var answer: AnswerText
+  /// State of the request's constraint.
+  var constraintState: Int32
   var drafter: Drafter
   /// The tokens of the answer as they were reported.
   var events: [TokenEvent] = []
   var finishReason: FinishReason?
-  /// Beam search: summed log-probability of the answer.
+  /// Beam search: summed log-probability of the answer, and its score once it is complete.
   var beamScore = 0.0
+  var score: Float?
 
   init(
     request: RequestState,
@@ -46,6 +51,7 @@ final class SequenceState {
     self.sampler = sampler
     self.answer = answer
     tokens = request.prepared.tokens
+    constraintState = request.constraint?.start ?? 0
     table = PageTable(layers: Array(repeating: [], count: layers))
     drafter = Drafter(prompt: request.prepared.tokens)
   }
@@ -62,9 +68,15 @@ final class SequenceState {
     keys = source.keys
     publishedCount = source.publishedCount
     answer = source.answer
+    constraintState = source.constraintState
     drafter = source.drafter
     events = source.events
     beamScore = source.beamScore
+  }
+
+  /// Whether this sequence goes before another: by request, then by when it came to be.
+  func isOlder(than other: SequenceState) -> Bool {
+    request.id != other.request.id ? request.id < other.request.id : serial < other.serial
   }
 
   /// Tokens that the next steps have to compute.
@@ -92,6 +104,9 @@ final class SequenceState {
     tokens.append(token)
     sampler.accept(token)
     drafter.append(token)
+    if let constraint = request.constraint {
+      constraintState = constraint.state(after: token, from: constraintState)
+    }
   }
 
   /// The name of full block `index`.

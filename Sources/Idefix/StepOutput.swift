@@ -66,6 +66,10 @@ final class StepOutput {
     guard sequence.request.prepared.generates else { return isOver[index] = true }
     if sequence.answerCount == 0 { loop.answerBegins(sequence) }
     do throws(EngineError) {
+      if sequence.request.beams != nil {
+        isOver[index] = true
+        return try loop.collect(logits, of: sequence)
+      }
       // Further answers begin with the same logits.
       for other in loop.forks(of: sequence) { try loop.extend(other, logits) }
       let token = try loop.extend(sequence, logits)
@@ -126,7 +130,7 @@ final class StepOutput {
       sequence.finishReason = .length
       loop.answerBegins(sequence)
     }
-    loop.retire(request)
+    if request.beams == nil { loop.retire(request) } else { loop.advanceBeams(request) }
   }
 
   private func advanceCaches() {

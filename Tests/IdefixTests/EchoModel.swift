@@ -15,6 +15,10 @@ final class EchoControl: Sendable {
   let steps = Atomic(0)
   /// Microseconds that a pass takes for each layer; it stops between layers when it is cancelled.
   let layerMicroseconds = Atomic(0)
+  /// Whether the most probable token follows from the last one alone, so that answers repeat themselves.
+  let isPeriodic = Atomic(false)
+  /// Whether `</s>` is often among the best.
+  let favoursEnds = Atomic(false)
   /// Largest number of slices and tokens that a step had.
   let largestBatch = Atomic(0)
   let largestStep = Atomic(0)
@@ -76,7 +80,7 @@ final class EchoModel: ForwardModel {
     control.largestBatch.max(slices.count, ordering: .relaxed)
     control.largestStep.max(tokens, ordering: .relaxed)
     try pass()
-    var rows: [UInt64] = []
+    var rows: [(hash: UInt64, token: Int32)] = []
     for slice in slices {
       let images = slice.imageRuns.flatMap { Array(repeating: $0.image, count: $0.tokenCount) }
       for (offset, token) in slice.tokens.enumerated() {
@@ -85,12 +89,19 @@ final class EchoModel: ForwardModel {
         let isLast = offset == slice.tokens.count - 1
         switch slice.logits {
         case .none: break
-        case .last: if isLast { rows.append(hash) }
-        case .all: rows.append(hash)
+        case .last: if isLast { rows.append((hash, token)) }
+        case .all: rows.append((hash, token))
         }
       }
     }
-    for (row, hash) in rows.enumerated() { try consume(row, logits(hash)) }
+    for (row, source) in rows.enumerated() {
+      var logits = logits(source.hash)
+      if control.isPeriodic.load(ordering: .relaxed) {
+        logits[300 + (Int(source.token) + 1) % 7] = 9
+      }
+      if control.favoursEnds.load(ordering: .relaxed) { logits[2] += 3 }
+      try consume(row, logits)
+    }
   }
 
   /// Stores a token in every layer and hashes everything it sees.

@@ -72,6 +72,7 @@ import Testing
     for index in expected.indices {
       #expect(results[index] == expected[index], "seed \(seeds.lowerBound + UInt64(index))")
     }
+    await engine.settle()
     let metrics = engine.engine.metrics
     #expect(metrics.running == 0 && metrics.waiting == 0 && metrics.pagesInUse == 0)
     if pages < 100 { #expect(metrics.preemptions > 0, "the pool was meant to be too small") }
@@ -263,16 +264,35 @@ import Testing
 
   @Test func theReceiptSumsToTheWallTime() async throws {
     let engine = try await EchoEngine(tokensPerStep: 16)
-    engine.control.layerMicroseconds.store(500, ordering: .relaxed)
-    var request = request(5)
-    request.sampling.maxTokens = 20
-    let start = ContinuousClock.now
+    engine.control.layerMicroseconds.store(1000, ordering: .relaxed)
+    // The caller may be woken late on a busy machine, so the best of a few attempts counts.
+    var best = 0.0
+    for seed in UInt64(5)..<15 where best < 0.98 {
+      var request = request(seed)
+      request.sampling.maxTokens = 40
+      request.sampling.ignoresEOS = true
+      request.usesPrefixCache = false
+      let start = ContinuousClock.now
+      let result = try await engine.result(request)
+      let wall = (ContinuousClock.now - start).milliseconds
+      #expect(result.receipt.totalMilliseconds <= wall)
+      #expect(
+        result.receipt.generatedTokens == result.sequences.reduce(0) { $0 + $1.tokens.count }
+      )
+      best = max(best, result.receipt.totalMilliseconds / wall)
+    }
+    #expect(best >= 0.98)
+  }
+
+  /// Alone in a pool that is too small for the whole answer.
+  @Test func anAnswerEndsWhereThePagesEnd() async throws {
+    let engine = try await EchoEngine(pages: 9, contextTokens: 200)
+    var request = GenerationRequest(prompt: Prompt(.tokens(Array(300..<330))))
+    request.sampling.ignoresEOS = true
     let result = try await engine.result(request)
-    let wall = (ContinuousClock.now - start).milliseconds
-    // The rest is the way from the caller to the engine thread and back.
-    #expect(result.receipt.totalMilliseconds <= wall)
-    #expect(result.receipt.totalMilliseconds >= 0.9 * wall - 5)
-    #expect(result.receipt.generatedTokens == result.sequences.reduce(0) { $0 + $1.tokens.count })
+    // Three blocks hold 48 tokens; the last token drawn needs no place.
+    #expect(result.sequences[0].tokens.count == 19)
+    #expect(result.sequences[0].finishReason == .length)
   }
 
   @Test func scoresDoNotDependOnTheCache() async throws {

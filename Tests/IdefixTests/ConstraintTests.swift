@@ -1,0 +1,213 @@
+import Foundation
+import Idefix
+import TestSupport
+import Testing
+
+@Suite(.timeLimit(.minutes(2))) struct ConstraintTests {
+  /// Whether the whole of `text` matches, by plain simulation of the automaton.
+  private func matches(_ automaton: ByteAutomaton, _ text: String) -> Bool {
+    func closed(_ seeds: [Int32]) -> Set<Int32> {
+      var reached = Set(seeds)
+      var open = seeds
+      while let state = open.popLast() {
+        if case .split(let next) = automaton.states[Int(state)] {
+          open += next.filter { reached.insert($0).inserted }
+        }
+      }
+      return reached
+    }
+    var states = closed([automaton.start])
+    for byte in text.utf8 {
+      states = closed(
+        states.compactMap { state in
+          if case .byte(let range, let next) = automaton.states[Int(state)], range.contains(byte) {
+            return next
+          }
+          return nil
+        }
+      )
+    }
+    return states.contains(0)
+  }
+
+  @Test(
+    arguments: [
+      ("a|bc", ["a", "bc"], ["", "b", "abc", "ab"]),
+      ("(ab)*c+", ["c", "abcc", "ababc"], ["ab", "aabc", ""]),
+      ("[a-c]{2,3}", ["ab", "abc"], ["a", "abca", "ad"]),
+      ("[^a-c]", ["d", "é", "😀", "\n"], ["a", "", "dd"]),
+      (".", ["x", "ü", "語", "\u{10ffff}"], ["\n", "", "xy"]),
+      (#"\d+\.\d{2}"#, ["3.14", "10.00"], ["3.1", "3x14", ".14"]),
+      (#"^\w+\s\S$"#, ["ab c", "_9\tz"], ["ab", "ab  "]),
+      ("a?b{0}c", ["c", "ac"], ["bc", "abc"]),
+      ("x(?:y|z|)w", ["xyw", "xzw", "xw"], ["xyzw"]),
+      (#"[\]\-a]"#, ["]", "-", "a"], ["\\", "b"]),
+      ("[]a]", ["]", "a"], ["b"]),
+      ("[a-]", ["a", "-"], ["b"]),
+      (#"\u00e9\x41\$"#, ["éA$"], ["eA$"]),
+      ("[α-ω]+", ["αβγ"], ["abc", ""]),
+      ("", [""], ["a"]),
+    ] as [(String, [String], [String])]
+  )
+  func regularExpressionsMatchAsTheyShould(
+    expression: String,
+    accepted: [String],
+    refused: [String]
+  ) throws {
+    let automaton = try ByteAutomaton(try RegexParser.parse(expression))
+    for text in accepted { #expect(matches(automaton, text), "\(expression) on \(text)") }
+    for text in refused { #expect(!matches(automaton, text), "\(expression) on \(text)") }
+  }
+
+  @Test(arguments: [
+    "(", ")", "a)", "(a", "[", "[a", "[b-a]", "*", "a**", "a{2", "a{3,2}", "a{1001}",
+    "a{99999999999999999999}",
+    "(?=a)", "(?<n>a)", #"\1"#, #"\b"#, #"\q"#, #"a\"#, "a^b", "a$b", "a+?", #"\ud800"#,
+    "[^\\s\\S]", "{2}",
+    String(repeating: "(", count: 65) + String(repeating: ")", count: 65),
+    String(repeating: "(", count: 60000), "((a{1000}){1000}){1000}",
+    "(" + String(repeating: "a?", count: 40000) + ")",
+  ])
+  func whatIsNotSupportedIsRefused(expression: String) {
+    #expect(throws: EngineError.self) { try Constraint.regex(expression).automaton() }
+  }
+
+  @Test func everyScalarRangeIsSplitRightly() {
+    let borders: [UInt32] = [
+      0, 1, 0x7e, 0x7f, 0x80, 0x81, 0x7fe, 0x7ff, 0x800, 0xfff, 0x1000, 0xd7ff, 0xe000, 0xfffd,
+      0xffff,
+      0x10000, 0x10001, 0x3ffff, 0x10_fffe, 0x10_ffff,
+    ]
+    for low in borders {
+      for high in borders where high >= low && !(low...high).overlaps(0xd800...0xdfff) {
+        let sequences = UTF8Ranges.sequences(of: low...high)
+        for scalar in borders {
+          guard let valid = Unicode.Scalar(scalar), let bytes = UTF8.encode(valid) else { continue }
+          let hits = sequences.count { sequence in
+            sequence.count == bytes.count && zip(sequence, bytes).allSatisfy { $0.contains($1) }
+          }
+          #expect(hits == ((low...high).contains(scalar) ? 1 : 0))
+        }
+      }
+    }
+  }
+
+  private static let person = """
+    {"title": "Person", "type": "object", "required": ["name", "age"],
+     "properties": {"name": {"type": "string", "maxLength": 5}, "nick": {"type": "string", "pattern": "^[a-z]+$"},
+      "age": {"type": "integer"}, "tags": {"type": "array", "items": {"$ref": "#/$defs/tag"}, "maxItems": 2},
+      "more": {"anyOf": [{"type": "null"}, {"type": "boolean"}]}},
+     "$defs": {"tag": {"enum": ["a\\"b", 3, null, {"x": [1]}]}}}
+    """
+
+  @Test func schemasMatchTheirDocuments() throws {
+    let automaton = try ByteAutomaton(try SchemaPattern.compile(Self.person))
+    let accepted = [
+      #"{"name":"Ann","age":3}"#, #"{"name": "Ann", "age": -30}"#,
+      #"{"name":"","nick":"x","age":0,"tags":[],"more":null}"#,
+      #"{"name":"a\"b\\","age":1,"tags":["a\"b", {"x":[1]}]}"#,
+      #"{"name":"ééééé","age":7,"more":true}"#,
+    ]
+    let refused = [
+      "{}", #"{"age":3,"name":"Ann"}"#, #"{"name":"Ann"}"#, #"{"name":"Annika","age":3}"#,
+      #"{"name":"Ann","age":03}"#, #"{"name":"Ann","age":3,"tags":[3,3,3]}"#,
+      #"{"name":"Ann","age":3,}"#,
+      #"{"name":"Ann","nick":"X","age":3}"#, #"{"name":"A"n","age":3}"#,
+      #"{"name":"Ann","age":3.5}"#,
+    ]
+    for text in accepted { #expect(matches(automaton, text), "\(text)") }
+    for text in refused { #expect(!matches(automaton, text), "\(text)") }
+  }
+
+  @Test(arguments: [
+    "", "3", "true", "{}", "{\"type\":\"object\"}", #"{"type":"integer","minimum":3}"#,
+    #"{"type":"string","format2":1}"#, #"{"oneOf":[{"type":"null"}]}"#, #"{"not":{}}"#,
+    #"{"type":"array"}"#,
+    #"{"type":"array","items":{"type":"null"},"minItems":3,"maxItems":2}"#,
+    #"{"type":"string","maxLength":1e9}"#,
+    #"{"type":"string","maxLength":-1}"#,
+    ##"{"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/a"}}}"##,
+    #"{"$ref":"http://x/y"}"#, #"{"type":"object","properties":{},"required":["a"]}"#,
+    #"{"enum":[]}"#,
+    #"{"type":"string","pattern":"(a"}"#, #"{"type":"string","pattern":"\""}"#,
+    #"{"type":["string",3]}"#,
+    #"{"type":"object","properties":{"a":true}}"#, #"{"type":"object","patternProperties":{}}"#,
+    String(repeating: #"{"anyOf":["#, count: 10000), #"{"type":"string","type":"null"}"#,
+  ])
+  func schemasThatAreNotSupportedAreRefused(schema: String) {
+    #expect(throws: EngineError.self) { try Constraint.jsonSchema(schema).automaton() }
+  }
+
+  /// References that double at each step must not take exponential time.
+  @Test func multiplyingReferencesAreRefusedQuickly() {
+    let definitions = (0..<40).map { index in
+      let next = ##"{"$ref":"#/$defs/d\##(index + 1)"}"##
+      return ##""d\##(index)":{"anyOf":[\##(next),\##(next)]}"##
+    }
+    let list = definitions.joined(separator: ",")
+    let schema = ##"{"$ref":"#/$defs/d0","$defs":{\##(list),"d40":{"type":"null"}}}"##
+    #expect(throws: EngineError.self) { try Constraint.jsonSchema(schema).automaton() }
+  }
+
+  private func answer(
+    _ constraint: Constraint,
+    seed: UInt64,
+    tokens: Int = 200,
+    beams: Int? = nil
+  ) async throws -> GeneratedSequence {
+    let engine = try await EchoEngine(pages: 900)
+    var request = GenerationRequest(prompt: .interleaved([.text("seed \(seed)")]))
+    request.constraint = constraint
+    request.sampling.maxTokens = tokens
+    if let beams {
+      request.beams = BeamOptions(width: beams)
+    } else {
+      request.sampling.temperature = 1
+      request.sampling.seed = seed
+    }
+    return try await engine.result(request).sequences[0]
+  }
+
+  @Test(arguments: 0..<8 as Range<UInt64>) func answersKeepToTheirConstraint(
+    seed: UInt64
+  ) async throws {
+    let choices = ["yes", "no", "yes and no", "ünknown"]
+    for beams in [nil, 3] {
+      let choice = try await answer(.choices(choices), seed: seed, beams: beams)
+      #expect(choices.contains(choice.text.trimmingCharacters(in: .whitespaces)))
+      #expect(choice.finishReason == .stop || choice.finishReason == .eos)
+    }
+    let date = try await answer(.regex(#"\d{4}-\d\d-\d\d"#), seed: seed)
+    #expect(date.text.wholeMatch(of: /\ ?\d{4}-\d\d-\d\d/) != nil && date.finishReason == .stop)
+    let short =
+      #"{"type":"object","required":["a","b"],"properties":{"a":{"type":"string","maxLength":4},"b":{"enum":[1,2,"x"]},"c":{"type":"boolean"}}}"#
+    let document = try await answer(.jsonSchema(short), seed: seed)
+    let object = try JSONSerialization.jsonObject(with: Data(document.text.utf8)) as? [String: Any]
+    #expect((object?["a"] as? String)?.unicodeScalars.count ?? 9 <= 4 && object?["b"] != nil)
+  }
+
+  @Test func aConstraintThatBarsEverythingIsADeadEnd() async throws {
+    let engine = try await EchoEngine()
+    var request = GenerationRequest(prompt: .interleaved([.text("x")]))
+    request.constraint = .choices(["a"])
+    for id in Int32(0)..<515 { request.sampling.logitBias[id] = -100 }
+    await #expect(throws: EngineError.self) { _ = try await engine.result(request) }
+    request.constraint = .choices([])
+    await #expect(throws: EngineError.self) { _ = try await engine.result(request) }
+  }
+
+  @Test(arguments: [
+    "", "{", "[1,]", "{\"a\":1,\"a\":2}", "01", "\"\\ud800\"", "nul", "\"\u{1}\"", "1 2", "[1}",
+    "+1", "\"a",
+    String(repeating: "[", count: 100_000),
+  ]) func damagedJSONIsRefused(text: String) {
+    #expect(JSONTree(text) == nil)
+  }
+
+  @Test func jsonKeepsItsOrder() throws {
+    let text = #"{"b":[1,-2.5e+3,"\u00e9\n\ud83d\ude00"],"a":{"x":null,"y":true}}"#
+    let tree = try #require(JSONTree(text))
+    #expect(tree.text == #"{"b":[1,-2.5e+3,"é\n😀"],"a":{"x":null,"y":true}}"#)
+    #expect(JSONTree(tree.text) == tree)
+  }
+}
