@@ -2,14 +2,16 @@
 // values. Every query follows the same operations in the same order whatever its neighbours, so
 // decoding, prefill in any chunks, any page numbers and any thread count give the same bits.
 
-/// Up to 16 queries of one head that see one sequence of keys.
+/// Up to 16 queries of one head, or one query of several heads, that see one sequence of keys.
 public struct AttentionUnit {
   /// First query row.
   public var row: Int
   /// Number of query rows, 1...16.
   public var queries: Int
-  /// Attention head.
+  /// First attention head.
   public var head: Int
+  /// Number of attention heads; 1 where there are several queries.
+  public var heads: Int
   /// Keys visible to the first query; zero or less means none.
   public var keys: Int
   /// Keys that each later query sees beyond the one before it: 1 under a causal mask, else 0.
@@ -22,6 +24,7 @@ public struct AttentionUnit {
     row: Int,
     queries: Int,
     head: Int,
+    heads: Int,
     keys: Int,
     step: Int,
     pages: UnsafePointer<Int32>
@@ -29,6 +32,7 @@ public struct AttentionUnit {
     self.row = row
     self.queries = queries
     self.head = head
+    self.heads = heads
     self.keys = keys
     self.step = step
     self.pages = pages
@@ -86,7 +90,7 @@ public struct AttentionArguments {
 
   /// Bytes of scratch that a unit needs.
   public func scratchBytes(_ unit: AttentionUnit) -> Int {
-    (unit.pageCount * PageGeometry.tokens + 2 * geometry.paddedDim) * unit.queries * 4
+    (unit.pageCount * PageGeometry.tokens + 2 * geometry.paddedDim) * unit.queries * unit.heads * 4
   }
 }
 
@@ -169,6 +173,7 @@ func attend<L: Lanes, F: PageFormat>(
   typealias V = SIMD16<Float>
   let g = a.geometry
   let n = unit.queries
+  if n == 1 { return attendSingle(L.self, F.self, a, unit, scratch) }
   let pageCount = unit.pageCount
   let chunks = g.paddedDim / 16
   // Scratch: scores [page][query][16], queries [chunk][query][16], results [chunk][query][16].
@@ -184,12 +189,8 @@ func attend<L: Lanes, F: PageFormat>(
       V(repeating: 0).store(results + (chunk * n + query) * 16)
     }
   }
-  if n == 1 {
-    scoreSingle(L.self, F.self, a, unit, queries, scores)
-  } else {
-    for page in 0..<pageCount {
-      scorePage(L.self, F.self, a, unit, page, queries, scores + page * n * 16)
-    }
+  for page in 0..<pageCount {
+    scorePage(L.self, F.self, a, unit, page, queries, scores + page * n * 16)
   }
   for query in 0..<n {
     let sum = softmax(
@@ -197,6 +198,7 @@ func attend<L: Lanes, F: PageFormat>(
       F.self,
       a,
       unit,
+      unit.head,
       scores + query * 16,
       n * 16,
       unit.visible(query)
@@ -209,7 +211,7 @@ func attend<L: Lanes, F: PageFormat>(
     let base =
       a.base + Int(unit.pages[page]) * g.pageBytes + g.valueOffset + unit.head * g.headBytes
     let weights = scores + page * n * 16
-    if page < whole, n > 1 {
+    if page < whole {
       for chunk in 0..<chunks {
         weighPage(
           L.self,
@@ -221,10 +223,6 @@ func attend<L: Lanes, F: PageFormat>(
           results + chunk * n * 16
         )
       }
-    } else if n == 1 {
-      let next = Int(unit.pages[min(page + 1, pageCount - 1)]) - Int(unit.pages[page])
-      let count = min(16, unit.visible(0) - page * 16)
-      weighSingle(L.self, F.self, base, chunks, count, weights, results, next * g.pageBytes)
     } else {
       for query in 0..<n {
         let count = min(16, unit.visible(query) - page * 16)
@@ -270,7 +268,7 @@ func scorePage<L: Lanes, F: PageFormat>(
     weighPage(L.self, F.self, keys, F.bytes, queries + chunk * n * 16, n, scores)
     keys += 16 * F.bytes
   }
-  let factor = scoreFactor(L.self, F.self, a, unit, page)
+  let factor = scoreFactor(L.self, F.self, a, unit.pages[page], unit.head)
   for query in 0..<n { (V.load(scores + query * 16) * factor).store(scores + query * 16) }
 }
 
@@ -332,6 +330,7 @@ func softmax<L: Lanes, F: PageFormat>(
   _: F.Type,
   _ a: AttentionArguments,
   _ unit: AttentionUnit,
+  _ head: Int,
   _ scores: UnsafeMutablePointer<Float>,
   _ stride: Int,
   _ visible: Int
@@ -356,7 +355,7 @@ func softmax<L: Lanes, F: PageFormat>(
     if F.isScaled {
       let g = a.geometry
       let base = a.base + Int(unit.pages[page]) * g.pageBytes + g.valueScaleOffset
-      let scales = base.assumingMemoryBound(to: Float.self) + unit.head * 16
+      let scales = base.assumingMemoryBound(to: Float.self) + head * 16
       let scaled = weights * V.load(scales)
       scaled.store(p)
       // A scale that was never stored may be NaN: its weight stays zero.

@@ -1,101 +1,189 @@
-// Attention of one query, the case of decoding: bound by reading the pages, so several pages stay
-// in flight and the next ones are fetched ahead. The same operations in the same order as for many
-// queries: one fused chain over the dimensions for a score, one over the tokens for a result.
+// Attention of one query, the case of decoding: bound by reading the pages. A unit takes several
+// adjacent heads, so that a page is read as one run, and fetches ahead what comes next. The same
+// operations in the same order as for many queries: one fused chain over the dimensions for a
+// score, one over the tokens for a result.
 
-/// Scores of all visible pages for one query, scaled.
+/// One unit of a single query and `unit.heads` heads.
 ///
-/// `query [paddedDim]`, `scores [page][16]`. Reads the keys of one head once, four pages abreast;
-/// beyond the last page the last one is scored again.
+/// Scratch: scores `[page][head][16]`, queries `[head][paddedDim]`, results `[head][paddedDim]`.
 @inlinable @inline(__always)
-func scoreSingle<L: Lanes, F: PageFormat>(
+func attendSingle<L: Lanes, F: PageFormat>(
   _: L.Type,
   _: F.Type,
   _ a: AttentionArguments,
   _ unit: AttentionUnit,
-  _ query: UnsafePointer<Float>,
+  _ scratch: UnsafeMutablePointer<Float>
+) {
+  typealias V = SIMD16<Float>
+  let g = a.geometry
+  let n = unit.heads
+  let visible = unit.visible(0)
+  let pageCount = unit.pageCount
+  let chunks = g.paddedDim / 16
+  let scores = scratch
+  let queries = scores + pageCount * n * 16
+  let results = queries + g.paddedDim * n
+
+  for head in 0..<n {
+    let q = a.q + unit.row * a.qStride + (unit.head + head) * g.headDim
+    for chunk in 0..<chunks {
+      let offset = head * g.paddedDim + chunk * 16
+      V.load(q + chunk * 16, count: g.headDim - chunk * 16).store(queries + offset)
+      V(repeating: 0).store(results + offset)
+    }
+  }
+  for page in 0..<pageCount {
+    scoreHeads(L.self, F.self, a, unit, page, queries, scores + page * n * 16)
+  }
+  for head in 0..<n {
+    let sum = softmax(
+      L.self,
+      F.self,
+      a,
+      unit,
+      unit.head + head,
+      scores + head * 16,
+      n * 16,
+      visible
+    )
+    queries[head * g.paddedDim] = sum > 0 ? 1 / sum : 0
+  }
+  // Heads that are read while the next ones are fetched: some 8 KiB.
+  let distance = max(1, 8192 / g.headBytes)
+  for page in 0..<pageCount {
+    let start = g.valueOffset + unit.head * g.headBytes
+    let base = a.base + Int(unit.pages[page]) * g.pageBytes + start
+    let next = a.base + Int(unit.pages[min(page + 1, pageCount - 1)]) * g.pageBytes + start
+    let count = min(16, visible - page * 16)
+    for head in 0..<n {
+      let values = base + head * g.headBytes
+      let following =
+        head + distance < n
+        ? values + distance * g.headBytes : next + min(head + distance - n, n - 1) * g.headBytes
+      weighRows(
+        L.self,
+        F.self,
+        values,
+        chunks,
+        count,
+        scores + (page * n + head) * 16,
+        results + head * g.paddedDim,
+        following - values
+      )
+    }
+  }
+  for head in 0..<n {
+    let out = a.out + unit.row * a.outStride + (unit.head + head) * g.headDim
+    let factor = V(repeating: queries[head * g.paddedDim])
+    for chunk in 0..<chunks {
+      (V.load(results + head * g.paddedDim + chunk * 16) * factor)
+        .store(out + chunk * 16, count: g.headDim - chunk * 16)
+    }
+  }
+}
+
+/// Scaled scores of one page for one query and all heads of a unit, four heads abreast; beyond the
+/// last head that head is scored again.
+@inlinable @inline(__always)
+func scoreHeads<L: Lanes, F: PageFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ a: AttentionArguments,
+  _ unit: AttentionUnit,
+  _ page: Int,
+  _ queries: UnsafePointer<Float>,
   _ scores: UnsafeMutablePointer<Float>
 ) {
   typealias V = SIMD16<Float>
   let g = a.geometry
-  let pageCount = unit.pageCount
-  let keys = a.base + unit.head * g.headBytes
-  var page = 0
-  while page < pageCount {
-    let p0 = page
-    let p1 = min(page + 1, pageCount - 1)
-    let p2 = min(page + 2, pageCount - 1)
-    let p3 = min(page + 3, pageCount - 1)
-    var k0 = keys + Int(unit.pages[p0]) * g.pageBytes
-    var k1 = keys + Int(unit.pages[p1]) * g.pageBytes
-    var k2 = keys + Int(unit.pages[p2]) * g.pageBytes
-    var k3 = keys + Int(unit.pages[p3]) * g.pageBytes
-    let last = pageCount - 1
-    let ahead0 = (Int(unit.pages[min(page + 4, last)]) - Int(unit.pages[p0])) * g.pageBytes
-    let ahead1 = (Int(unit.pages[min(page + 5, last)]) - Int(unit.pages[p1])) * g.pageBytes
-    let ahead2 = (Int(unit.pages[min(page + 6, last)]) - Int(unit.pages[p2])) * g.pageBytes
-    let ahead3 = (Int(unit.pages[min(page + 7, last)]) - Int(unit.pages[p3])) * g.pageBytes
-    if F.isScaled {
-      for next in (page + 4)..<(page + 8) {
-        let base = a.base + Int(unit.pages[min(next, last)]) * g.pageBytes
-        L.prefetch(base + g.keyScaleOffset + unit.head * 64)
-        L.prefetch(base + g.valueScaleOffset + unit.head * 64)
-      }
+  let n = unit.heads
+  let size = g.headBytes
+  let dim = g.paddedDim
+  let start = unit.head * size
+  let base = a.base + Int(unit.pages[page]) * g.pageBytes + start
+  let next = a.base + Int(unit.pages[min(page + 1, unit.pageCount - 1)]) * g.pageBytes + start
+  if F.isScaled {
+    for head in unit.head..<(unit.head + n) {
+      L.prefetch(next - start + g.keyScaleOffset + head * 64)
+      L.prefetch(next - start + g.valueScaleOffset + head * 64)
     }
+  }
+  var head = 0
+  while head < n {
+    let h1 = min(head + 1, n - 1)
+    let h2 = min(head + 2, n - 1)
+    let h3 = min(head + 3, n - 1)
+    var k0 = base + head * size
+    var k1 = base + h1 * size
+    var k2 = base + h2 * size
+    var k3 = base + h3 * size
+    let q0 = queries + head * dim
+    let q1 = queries + h1 * dim
+    let q2 = queries + h2 * dim
+    let q3 = queries + h3 * dim
     var s0 = V(repeating: 0)
     var s1 = V(repeating: 0)
     var s2 = V(repeating: 0)
     var s3 = V(repeating: 0)
+    // Some 8 KiB ahead of four heads: small elements fetch what follows, larger ones the other half
+    // of their dimensions first.
+    let following = (head + 4 < n ? base + (head + 4) * size : next) - (base + head * size)
+    let halves = F.bytes > 16 ? 2 : 1
+    var ahead = halves == 2 ? size / 2 : following
     var d = 0
-    while d < g.paddedDim {
-      var line = 0
-      while line < 4 * F.bytes {
-        L.prefetch(k0 + (ahead0 + line))
-        L.prefetch(k1 + (ahead1 + line))
-        L.prefetch(k2 + (ahead2 + line))
-        L.prefetch(k3 + (ahead3 + line))
-        line += 64
+    for half in 1...halves {
+      while d < half * dim / halves {
+        var line = 0
+        while line < 4 * F.bytes {
+          L.prefetch(k0 + (ahead + line))
+          L.prefetch(k1 + (ahead + line))
+          L.prefetch(k2 + (ahead + line))
+          L.prefetch(k3 + (ahead + line))
+          line += 64
+        }
+        for step in 0..<4 {
+          s0 = F.load(L.self, k0 + step * F.bytes).fma(V(repeating: q0[d + step]), s0)
+          s1 = F.load(L.self, k1 + step * F.bytes).fma(V(repeating: q1[d + step]), s1)
+          s2 = F.load(L.self, k2 + step * F.bytes).fma(V(repeating: q2[d + step]), s2)
+          s3 = F.load(L.self, k3 + step * F.bytes).fma(V(repeating: q3[d + step]), s3)
+        }
+        k0 += 4 * F.bytes
+        k1 += 4 * F.bytes
+        k2 += 4 * F.bytes
+        k3 += 4 * F.bytes
+        d += 4
       }
-      for step in 0..<4 {
-        let q = V(repeating: query[d + step])
-        s0 = F.load(L.self, k0 + step * F.bytes).fma(q, s0)
-        s1 = F.load(L.self, k1 + step * F.bytes).fma(q, s1)
-        s2 = F.load(L.self, k2 + step * F.bytes).fma(q, s2)
-        s3 = F.load(L.self, k3 + step * F.bytes).fma(q, s3)
-      }
-      k0 += 4 * F.bytes
-      k1 += 4 * F.bytes
-      k2 += 4 * F.bytes
-      k3 += 4 * F.bytes
-      d += 4
+      ahead = following - size / 2
     }
-    (s0 * scoreFactor(L.self, F.self, a, unit, p0)).store(scores + p0 * 16)
-    (s1 * scoreFactor(L.self, F.self, a, unit, p1)).store(scores + p1 * 16)
-    (s2 * scoreFactor(L.self, F.self, a, unit, p2)).store(scores + p2 * 16)
-    (s3 * scoreFactor(L.self, F.self, a, unit, p3)).store(scores + p3 * 16)
-    page += 4
+    let number = unit.pages[page]
+    (s0 * scoreFactor(L.self, F.self, a, number, unit.head + head)).store(scores + head * 16)
+    (s1 * scoreFactor(L.self, F.self, a, number, unit.head + h1)).store(scores + h1 * 16)
+    (s2 * scoreFactor(L.self, F.self, a, number, unit.head + h2)).store(scores + h2 * 16)
+    (s3 * scoreFactor(L.self, F.self, a, number, unit.head + h3)).store(scores + h3 * 16)
+    head += 4
   }
 }
 
-/// The factor of each score of a page: the scale of the attention, and that of each key.
+/// The factor of each score of a page and head: the scale of the attention, and that of each key.
 @inlinable @inline(__always)
 func scoreFactor<L: Lanes, F: PageFormat>(
   _: L.Type,
   _: F.Type,
   _ a: AttentionArguments,
-  _ unit: AttentionUnit,
-  _ page: Int
+  _ page: Int32,
+  _ head: Int
 ) -> SIMD16<Float> {
   let factor = SIMD16<Float>(repeating: a.scale)
   guard F.isScaled else { return factor }
-  let base = a.base + Int(unit.pages[page]) * a.geometry.pageBytes + a.geometry.keyScaleOffset
-  return factor * SIMD16.load(base.assumingMemoryBound(to: Float.self) + unit.head * 16)
+  let base = a.base + Int(page) * a.geometry.pageBytes + a.geometry.keyScaleOffset
+  return factor * SIMD16.load(base.assumingMemoryBound(to: Float.self) + head * 16)
 }
 
-/// Adds the first `count` values of a page, weighted, to `results [paddedDim]`.
+/// Adds the first `count` values of a page and head, weighted, to `results [16·chunks]`.
 ///
 /// `ahead` is the distance in bytes to what will be read next.
 @inlinable @inline(__always)
-func weighSingle<L: Lanes, F: PageFormat>(
+func weighRows<L: Lanes, F: PageFormat>(
   _: L.Type,
   _: F.Type,
   _ values: UnsafeRawPointer,
@@ -108,16 +196,20 @@ func weighSingle<L: Lanes, F: PageFormat>(
   typealias V = SIMD16<Float>
   let stride = chunks * F.bytes
   var chunk = 0
-  while chunk + 4 <= chunks {
+  while chunk + 8 <= chunks {
     let result = results + chunk * 16
     var r0 = V.load(result)
     var r1 = V.load(result + 16)
     var r2 = V.load(result + 32)
     var r3 = V.load(result + 48)
+    var r4 = V.load(result + 64)
+    var r5 = V.load(result + 80)
+    var r6 = V.load(result + 96)
+    var r7 = V.load(result + 112)
     var row = values + chunk * F.bytes
     for token in 0..<count {
       var line = 0
-      while line < 4 * F.bytes {
+      while line < 8 * F.bytes {
         L.prefetch(row + (ahead + line))
         line += 64
       }
@@ -126,13 +218,21 @@ func weighSingle<L: Lanes, F: PageFormat>(
       r1 = F.load(L.self, row + F.bytes).fma(w, r1)
       r2 = F.load(L.self, row + 2 * F.bytes).fma(w, r2)
       r3 = F.load(L.self, row + 3 * F.bytes).fma(w, r3)
+      r4 = F.load(L.self, row + 4 * F.bytes).fma(w, r4)
+      r5 = F.load(L.self, row + 5 * F.bytes).fma(w, r5)
+      r6 = F.load(L.self, row + 6 * F.bytes).fma(w, r6)
+      r7 = F.load(L.self, row + 7 * F.bytes).fma(w, r7)
       row += stride
     }
     r0.store(result)
     r1.store(result + 16)
     r2.store(result + 32)
     r3.store(result + 48)
-    chunk += 4
+    r4.store(result + 64)
+    r5.store(result + 80)
+    r6.store(result + 96)
+    r7.store(result + 112)
+    chunk += 8
   }
   while chunk < chunks {
     var sum = V.load(results + chunk * 16)

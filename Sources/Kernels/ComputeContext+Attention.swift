@@ -114,30 +114,35 @@ extension ComputeContext {
       // An empty table is never read; any address will do.
       let table = pages.baseAddress ?? UnsafePointer(bitPattern: 4)
       guard let table else { return }
-      let units = Self.units(spans, heads: g.heads, pages: table)
+      let units = units(spans, heads: g.heads, pages: table)
       run(a, units)
     }
     withExtendedLifetime(cache) {}
   }
 
-  /// Cuts spans into units of up to 16 queries of one head, the longest of a head first.
-  private static func units(
+  /// Cuts spans into units: up to 16 queries of one head, the longest of a head first; or one query
+  /// of several adjacent heads, whose pages are read as longer runs.
+  private func units(
     _ spans: [AttentionSpan],
     heads: Int,
     pages: UnsafePointer<Int32>
   ) -> [AttentionUnit] {
+    let single = spans.count { $0.queryRows.count == 1 }
+    let width = max(1, min(heads, single * heads / (threads * 4)))
     var units: [AttentionUnit] = []
     var firstPage = 0
     for span in spans {
       let count = span.queryRows.count
       let step = span.isCausal ? 1 : 0
-      for head in 0..<heads {
+      let run = count == 1 ? width : 1
+      for head in stride(from: 0, to: heads, by: run) {
         for first in stride(from: 0, to: count, by: AttentionUnit.width).reversed() {
           units.append(
             AttentionUnit(
               row: span.queryRows.lowerBound + first,
               queries: min(AttentionUnit.width, count - first),
               head: head,
+              heads: min(run, heads - head),
               keys: span.keyCount - (count - 1 - first) * step,
               step: step,
               pages: pages + firstPage

@@ -49,6 +49,8 @@ public final class PageStore {
     guard let base = mmap(nil, bytes.partialValue, PROT_READ | PROT_WRITE, flags, -1, 0),
       base != MAP_FAILED
     else { throw .reservation(bytes: bytes.partialValue, code: errno) }
+    // A hint: pages of a head lie far apart, and huge pages spare most address translations.
+    madvise(base, bytes.partialValue, MADV_HUGEPAGE)
     self.pages = pages
     self.element = element
     self.base = base
