@@ -19,6 +19,7 @@ struct IdefixCommand: AsyncParsableCommand {
       RunCommand.self,
       ChatCommand.self,
       ScoreCommand.self,
+      BenchCommand.self,
       DoctorCommand.self,
     ]
   )

@@ -1,0 +1,158 @@
+// `idefix bench`: how fast this machine runs a model, and how near that is to what it could do. The
+// machine's own limits are measured between the runs, since they move on shared machines.
+
+import ArgumentParser
+import Conversion
+import Foundation
+import IdeficsModel
+import Kernels
+import WeightFiles
+
+/// Measures speed.
+struct BenchCommand: Subcommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measure prefill, decode and image speed against the machine's limits.",
+    discussion: """
+      Decode is limited by reading every weight once a token; prefill and images by int8
+      multiply-adds. Both limits are measured between the runs, and the share of them that was
+      reached is printed. --shape measures a published size with random weights.
+
+      Example: idefix bench --shape 9b --layers 4 -p 128,512 -n 32
+      """
+  )
+
+  @Argument(help: "A model file (.idfx; default: $IDEFIX_MODEL or the demo model).")
+  var model: String?
+
+  @Option(help: "Random weights of a published shape: 9b or 80b.")
+  var shape: String?
+
+  @Option(help: "Decoder layers of the shape.")
+  var layers: Int?
+
+  @Option(help: "Recipe of the shape.")
+  var recipe = "q4"
+
+  @Option(name: .customShort("p"), help: "Prompt lengths.")
+  var prompts = "128,512"
+
+  @Option(name: .customShort("n"), help: "Tokens to decode in each run.")
+  var count = 32
+
+  @Option(help: "Images in context when decoding.")
+  var images = "0,1"
+
+  @Option(help: "Sequences decoded together.")
+  var batch = "1,8"
+
+  @Option(help: "Tokens in context when decoding.")
+  var depth = "0"
+
+  @Option(name: .customLong("repeat"), help: "Runs of each measurement; the median is printed.")
+  var repeats = 5
+
+  @Option(help: "Threads of the kernels (default: physical cores this process may use).")
+  var threads: Int?
+
+  @Option(help: "Instruction set: portable, avx2, avx512vnni or neon.")
+  var isa: String?
+
+  @Option(name: .customLong("kv"), help: "Storage of cached keys and values: f32, f16 or int8.")
+  var cacheElement = "f16"
+
+  @Flag(help: "Print one JSON document instead of a table.")
+  var json = false
+
+  func execute() async throws {
+    let lists = try (
+      prompts: numbers(prompts, "-p"), images: numbers(images, "--images"),
+      batch: numbers(batch, "--batch"), depth: numbers(depth, "--depth")
+    )
+    guard count > 0, repeats > 0 else {
+      throw CommandFailure(.usage, "-n and --repeat must be at least 1.")
+    }
+    let compute = try ComputeContext(isa: try chosenISA(), threads: threads)
+    let longest = max(lists.prompts.max() ?? 1, (lists.depth.max() ?? 0) + count + 1)
+    let subject = try makeSubject(
+      compute,
+      tokens: longest,
+      images: max(lists.images.max() ?? 0, 1),
+      sequences: max(lists.batch.max() ?? 1, 1)
+    )
+    let runner = BenchRunner(subject: subject, repeats: repeats)
+    var rows: [BenchRow] = []
+    func report(_ row: BenchRow) {
+      rows.append(row)
+      if !json { Terminal.write(row.line + "\n") }
+    }
+    if !json { Terminal.write(runner.header) }
+    for length in lists.prompts where length > 0 { report(try runner.prefill(length)) }
+    if lists.images.contains(where: { $0 > 0 }) { report(try runner.image()) }
+    for depth in lists.depth {
+      for images in lists.images {
+        for batch in lists.batch where batch > 0 {
+          report(try runner.decode(count, depth: depth, images: images, batch: batch))
+        }
+      }
+    }
+    if json {
+      try JSONOutput.write(BenchReport(subject, rows: rows))
+    } else {
+      Terminal.write("peak memory \(ByteCount(ProcessMemory.peakResidentBytes))\n")
+    }
+  }
+
+  private func numbers(_ list: String, _ option: String) throws -> [Int] {
+    try list.split(separator: ",").map { word in
+      guard let number = Int(word), (0...1 << 20).contains(number) else {
+        throw CommandFailure(.usage, "\(option) takes numbers separated by commas.")
+      }
+      return number
+    }
+  }
+
+  private func chosenISA() throws -> ISA? {
+    guard let isa else { return nil }
+    guard let known = ISA(rawValue: isa) else {
+      throw CommandFailure(.usage, "There is no instruction set \(isa).")
+    }
+    return known
+  }
+
+  private func makeSubject(
+    _ compute: ComputeContext,
+    tokens: Int,
+    images: Int,
+    sequences: Int
+  ) throws -> BenchSubject {
+    guard let element = KVElement(rawValue: cacheElement) else {
+      throw CommandFailure(.usage, "--kv must be f32, f16 or int8.")
+    }
+    let source: any TensorSource
+    let configuration: Configuration
+    if let shape {
+      guard let known = PublishedShape(rawValue: shape) else {
+        throw CommandFailure(.usage, "--shape must be 9b or 80b.")
+      }
+      configuration = try known.configuration(layers: layers)
+      source = SyntheticSource(configuration: configuration, recipe: try .named(recipe))
+    } else {
+      let file = try IdfxFile.open(try ModelPath.resolve(model))
+      guard let json = try file.embeddedFile("config.json") else {
+        throw CommandFailure(.data, "\(file.path) holds no config.json.")
+      }
+      configuration = try Configuration(json: json)
+      source = file
+    }
+    return try BenchSubject(
+      source: source,
+      configuration: configuration,
+      compute: compute,
+      tokens: tokens,
+      images: images,
+      sequences: sequences,
+      cacheElement: element
+    )
+  }
+}
