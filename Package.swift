@@ -98,10 +98,11 @@ let package = Package(
       ],
       swiftSettings: checked
     ),
+    .target(name: "Evaluation", dependencies: ["Idefix"], swiftSettings: checked),
     .executableTarget(
       name: "IdefixCLI",
       dependencies: [
-        "Idefix", "Conversion",
+        "Idefix", "Conversion", "Evaluation",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: checked
@@ -125,6 +126,7 @@ let package = Package(
       name: "IdefixTests",
       dependencies: ["Idefix", "Conversion", "IdeficsModel", "Images", "Tokenizers", "TestSupport"]
     ),
+    .testTarget(name: "EvaluationTests", dependencies: ["Evaluation", "Idefix", "TestSupport"]),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Tensors", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
