@@ -1,0 +1,36 @@
+// The log-probability of a text as the continuation of a prompt: the tokens that the longer prompt has beyond what it
+// shares with the shorter one.
+
+import Idefix
+
+/// A prompt with a text after it.
+struct Continuation {
+  /// Prompt and text.
+  let prompt: Prompt
+  /// Tokens of the whole that belong to the text.
+  let range: Range<Int>
+
+  /// Puts `text` after a prompt, with a space between if there is none.
+  init(
+    _ text: String,
+    after parts: [EvaluationItem.Part],
+    parsesSpecial: Bool,
+    engine: Engine
+  ) throws {
+    var whole = parts
+    if case .text(let before)? = parts.last {
+      let joint = before.last?.isWhitespace ?? true ? "" : " "
+      whole[whole.count - 1] = .text(before + joint + text)
+    } else {
+      whole.append(.text(text))
+    }
+    prompt = try Prompt.evaluation(whole, parsesSpecial: parsesSpecial)
+    let short = try engine.tokenize(Prompt.evaluation(parts, parsesSpecial: parsesSpecial))
+    let long = try engine.tokenize(prompt)
+    let shared = zip(short, long).prefix { $0.id == $1.id }.count
+    guard shared > 0, shared < long.count else {
+      throw EvaluationError.unsuitable(reason: "There is nothing to score in the text \(text)")
+    }
+    range = shared..<long.count
+  }
+}
