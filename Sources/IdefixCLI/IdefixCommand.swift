@@ -20,6 +20,8 @@ struct IdefixCommand: AsyncParsableCommand {
       ChatCommand.self,
       ScoreCommand.self,
       BenchCommand.self,
+      EvalCommand.self,
+      BatchCommand.self,
       DoctorCommand.self,
     ]
   )

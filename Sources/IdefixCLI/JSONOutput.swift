@@ -6,6 +6,11 @@ import Foundation
 enum JSONOutput {
   /// Writes one document and a newline.
   static func write(_ value: some Encodable) throws {
+    Terminal.write(String(decoding: try document(value), as: UTF8.self))
+  }
+
+  /// One document and a newline.
+  static func document(_ value: some Encodable) throws -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.keyEncodingStrategy = .convertToSnakeCase
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -14,6 +19,6 @@ enum JSONOutput {
       negativeInfinity: "-inf",
       nan: "nan"
     )
-    Terminal.write(String(decoding: try encoder.encode(value), as: UTF8.self) + "\n")
+    return Array(try encoder.encode(value)) + [UInt8(ascii: "\n")]
   }
 }

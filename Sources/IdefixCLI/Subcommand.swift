@@ -2,6 +2,7 @@
 
 import ArgumentParser
 import Conversion
+import Evaluation
 import Glibc
 import IdeficsModel
 import Idefix
@@ -69,6 +70,7 @@ private func status(of error: any Error) -> ExitStatus {
   case ConversionError.cancelled: .interrupted
   case ConversionError.exists: .usage
   case let error as ConversionError: error.kind.map(status(of:)) ?? .software
+  case let error as EvaluationError: status(of: error.kind)
   case is ConfigurationError, is TokenizerError, is ImageError, is ModelError: .data
   case is KernelError: .usage
   case is CancellationError: .interrupted
@@ -90,6 +92,15 @@ private func status(of kind: WeightFileError.Kind) -> ExitStatus {
   switch kind {
   case .noInput: .noInput
   case .badData: .data
+  case .inputOutput: .inputOutput
+  }
+}
+
+private func status(of kind: EvaluationError.Kind) -> ExitStatus {
+  switch kind {
+  case .usage: .usage
+  case .badData: .data
+  case .noInput: .noInput
   case .inputOutput: .inputOutput
   }
 }
