@@ -111,6 +111,10 @@ let package = Package(
     // Tests: one target a room.
     .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport"),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
+    .testTarget(
+      name: "ConversionTests",
+      dependencies: ["Conversion", "IdeficsModel", "WeightFiles", "Tensors", "TestSupport"]
+    ),
     .testTarget(name: "WeightFilesTests", dependencies: ["WeightFiles", "Tensors", "TestSupport"]),
     .testTarget(
       name: "EndToEndTests",

@@ -29,7 +29,13 @@ struct BlockMaker: Sendable {
     of step: ConversionStep,
     _ layout: PackedLayout
   ) throws(WeightFileError) -> FittedCodebook {
-    FittedCodebook(try CodebookFit.fit(try tileSource(step, layout), layout))
+    let rows = try tileSource(step, layout)
+    var tile = LaneTile(columns: layout.columns, paddedColumns: layout.paddedColumns)
+    let codebook = try CodebookFit.fit(layout) { index throws(WeightFileError) in
+      try tile.load(index, from: rows)
+      return tile.vectors.withElements { Array($0) }
+    }
+    return FittedCodebook(codebook)
   }
 
   /// Packs the tiles `units` of a matrix.
@@ -46,7 +52,7 @@ struct BlockMaker: Sendable {
     var planes = PackedPlanes(layout: layout, tiles: tiles.count)
     for (position, index) in tiles.enumerated() {
       try tile.load(index, from: rows)
-      energies += quantizer.pack(tile, at: position, into: &planes)
+      energies += tile.vectors.withElements { quantizer.pack($0, at: position, into: &planes) }
     }
     return (planes, energies)
   }

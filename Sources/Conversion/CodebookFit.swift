@@ -3,7 +3,6 @@
 // sums run in a fixed order.
 
 import Tensors
-import WeightFiles
 
 /// Lloyd–Max fit of a codebook.
 enum CodebookFit {
@@ -21,22 +20,22 @@ enum CodebookFit {
       : [-127, -99, -79, -63, -49, -36, -24, -13, -2, 10, 22, 35, 49, 64, 83, 107]
   }
 
-  /// Fits a codebook to a sample of the tensor's groups: whole groups of a few evenly spaced tiles.
-  static func fit(_ source: TileSource, _ layout: PackedLayout) throws(WeightFileError) -> Codebook
-  {
+  /// Fits a codebook to a sample of the tensor's groups: whole groups of a few evenly spaced tiles,
+  /// which `load` gives as `[paddedColumns]` vectors.
+  static func fit<Failure: Error>(
+    _ layout: PackedLayout,
+    load: (Int) throws(Failure) -> [Lanes]
+  ) throws(Failure) -> Codebook {
     let group = layout.encoding.group
-    var tile = LaneTile(columns: layout.columns, paddedColumns: layout.paddedColumns)
     var sample: [Lanes] = []
     let tiles = min(tiles, layout.tiles)
-    let limit = sampleWeights / 16 / tiles / group
+    let limit = max(1, sampleWeights / PackedLayout.tileRows / tiles / group)
     // Every `step`-th group, so that the sample spans all columns.
-    let step = max(1, (layout.groups + limit - 1) / max(limit, 1))
+    let step = (layout.groups + limit - 1) / limit
     for index in 0..<tiles {
-      try tile.load(layout.tiles * (2 * index + 1) / (2 * tiles), from: source)
+      let vectors = try load(layout.tiles * (2 * index + 1) / (2 * tiles))
       for start in stride(from: 0, to: layout.groups, by: step) {
-        tile.vectors.withElements {
-          sample.append(contentsOf: $0[(start * group)...].prefix(group))
-        }
+        sample += vectors[(start * group)..<((start + 1) * group)]
       }
     }
     return fit(sample, group: group)
@@ -62,7 +61,7 @@ enum CodebookFit {
       guard let base = buffer.baseAddress else { return }
       for start in stride(from: 0, to: buffer.count / group * group, by: group) {
         let x = base + start
-        let scales = search.bestScales(x)
+        let scales = search.bestScales(x, count: group)
         for lane in 0..<16 where scales[lane] != 0 {
           let scale = scales[lane]
           let twice = 2 / scale

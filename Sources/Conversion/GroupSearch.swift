@@ -13,8 +13,6 @@ struct GroupSearch {
 
   /// Nearest-entry tables.
   let table: CodebookTable
-  /// Consecutive columns of a group.
-  let group: Int
   /// Factors on the scale that maps the largest magnitude of a group onto the far end of the codebook.
   let factors: [Float]
   /// Factors on the scale that maps it onto the near end, with the codebook turned around.
@@ -28,11 +26,12 @@ struct GroupSearch {
     var energy: Lanes
   }
 
-  /// A search over five scales a group, which come within 2 % of the error that thirty leave: the
-  /// factors were chosen greedily on normal and Student-t weights.
+  /// A search in groups of `group` columns over five scales each.
+  ///
+  /// The factors were chosen greedily on normal and Student-t weights; they come within 2 % of the
+  /// error that thirty leave.
   init(table: CodebookTable, group: Int) {
     self.table = table
-    self.group = group
     factors = group < 32 ? [1.02, 0.82, 0.98] : [1.02, 0.94, 1.1, 0.82]
     oppositeFactors = group < 32 ? [1.02, 0.98] : [1.02]
   }
@@ -41,7 +40,7 @@ struct GroupSearch {
   @inline(__always)
   static func fit(
     _ x: UnsafePointer<Lanes>,
-    _ group: Int,
+    _ count: Int,
     _ inverse: Lanes,
     _ values: UnsafePointer<Float>
   ) -> Fit {
@@ -50,7 +49,7 @@ struct GroupSearch {
     let rounding = Lanes(repeating: CodebookTable.rounding)
     var correlation = Lanes()
     var energy = Lanes()
-    for k in 0..<group {
+    for k in 0..<count {
       let q = CodebookTable.lookUp((x[k] * twice + shift) + rounding, in: values)
       correlation += x[k] * q
       energy += q * q
@@ -60,9 +59,10 @@ struct GroupSearch {
 
   /// The best real scale of every row for the group at `x`; 0 where the group is zero.
   ///
+  /// `count` is the number of columns that count: those of padding do not.
   /// With nearest codes `q`, the best scale is `Σxq / Σq²` and removes `(Σxq)² / Σq²` from the error.
-  func bestScales(_ x: UnsafePointer<Lanes>) -> Lanes {
-    let extremes = Self.extremes(x, group)
+  func bestScales(_ x: UnsafePointer<Lanes>, count: Int) -> Lanes {
+    let extremes = Self.extremes(x, count)
     let first = table.entries[0]
     let last = table.entries[15]
     let (far, near) = abs(first) >= abs(last) ? (first, last) : (last, first)
@@ -77,7 +77,7 @@ struct GroupSearch {
             inverse[lane] =
               abs(extremes[lane]) >= Self.smallest ? end * factor / extremes[lane] : 0
           }
-          let fit = Self.fit(x, group, inverse, values)
+          let fit = Self.fit(x, count, inverse, values)
           for lane in 0..<16 where fit.energy[lane] > 0 {
             let gain = fit.correlation[lane] * fit.correlation[lane] / fit.energy[lane]
             if gain > score[lane] {
@@ -94,7 +94,7 @@ struct GroupSearch {
         if isZero { best[lane] = 0 }
         inverse[lane] = best[lane] != 0 ? 1 / best[lane] : 0
       }
-      let fit = Self.fit(x, group, inverse, values)
+      let fit = Self.fit(x, count, inverse, values)
       for lane in 0..<16 where fit.energy[lane] > 0 && best[lane] != 0 {
         best[lane] = fit.correlation[lane] / fit.energy[lane]
       }
@@ -104,10 +104,10 @@ struct GroupSearch {
 
   /// The element of largest magnitude of every row, with its sign.
   @inline(__always)
-  static func extremes(_ x: UnsafePointer<Lanes>, _ group: Int) -> Lanes {
+  static func extremes(_ x: UnsafePointer<Lanes>, _ count: Int) -> Lanes {
     var low = x[0]
     var high = x[0]
-    for k in 1..<group {
+    for k in 1..<count {
       low.replace(with: x[k], where: x[k] .< low)
       high.replace(with: x[k], where: x[k] .> high)
     }
@@ -118,9 +118,9 @@ struct GroupSearch {
 
   /// `Σ x²` of every row.
   @inline(__always)
-  static func energy(_ x: UnsafePointer<Lanes>, _ group: Int) -> Lanes {
+  static func energy(_ x: UnsafePointer<Lanes>, _ count: Int) -> Lanes {
     var sum = Lanes()
-    for k in 0..<group { sum += x[k] * x[k] }
+    for k in 0..<count { sum += x[k] * x[k] }
     return sum
   }
 }

@@ -83,30 +83,27 @@ struct TileQuantizer: ~Copyable {
 
   /// Packs a tile as the `position`-th of the planes: codes, scales, row scales, tile after tile.
   mutating func pack(
-    _ tile: borrowing LaneTile,
+    _ x: UnsafeBufferPointer<Lanes>,
     at position: Int,
     into planes: inout PackedPlanes
   ) -> QuantizationEnergies {
+    let layout = layout
     func part(
       _ buffer: UnsafeMutableRawBufferPointer,
       _ plane: WeightPlane
-    )
-      -> UnsafeMutableRawBufferPointer
-    {
+    ) -> UnsafeMutableRawBufferPointer {
       let count = layout.tileBytes(plane)
       return .init(rebasing: buffer[(position * count)..<((position + 1) * count)])
     }
     return planes.codes.withUnsafeMutableBytes { codes in
       planes.scales.withUnsafeMutableBytes { scales in
         planes.rowScales.withUnsafeMutableBytes { rowScales in
-          tile.vectors.withElements { x in
-            pack(
-              x,
-              codes: part(codes, .codes),
-              scales: part(scales, .scales),
-              rowScales: part(rowScales, .rowScales)
-            )
-          }
+          pack(
+            x,
+            codes: part(codes, .codes),
+            scales: part(scales, .scales),
+            rowScales: part(rowScales, .rowScales)
+          )
         }
       }
     }
@@ -170,6 +167,11 @@ struct TileQuantizer: ~Copyable {
       }
     }
     return true
+  }
+
+  /// Columns of the matrix in a group: fewer than the group in the last one, where padding follows.
+  private func columns(ofGroup index: Int) -> Int {
+    max(1, min(layout.encoding.group, layout.columns - index * layout.encoding.group))
   }
 
   /// The row scales for the group scales found: the largest becomes ±127.
@@ -248,7 +250,7 @@ struct TileQuantizer: ~Copyable {
     guard measure(x, &energies) else { return energies }
     let group = layout.encoding.group
     for index in 0..<layout.groups {
-      groupScales[index] = search.bestScales(x + index &* group)
+      groupScales[index] = search.bestScales(x + index &* group, count: columns(ofGroup: index))
     }
     let rowScale = rowScales()
     rowScaleBytes.storeBytes(of: rowScale, as: Lanes.self)
@@ -267,6 +269,7 @@ struct TileQuantizer: ~Copyable {
           let error = Self.storeCodes(
             part,
             group,
+            count: columns(ofGroup: index),
             scale: rowScale * share,
             values,
             codeOf,
@@ -297,11 +300,12 @@ struct TileQuantizer: ~Copyable {
     return inverse
   }
 
-  /// Writes the nearest codes of a group; returns `Σ (x − scale q)²`.
+  /// Writes the nearest codes of a group; returns `Σ (x − scale q)²` over its first `count` columns.
   @inline(__always)
   private static func storeCodes(
     _ x: UnsafePointer<Lanes>,
     _ group: Int,
+    count: Int,
     scale: Lanes,
     _ values: UnsafePointer<Float>,
     _ codeOf: UnsafePointer<UInt32>,
@@ -321,8 +325,8 @@ struct TileQuantizer: ~Copyable {
         let high = (x[k &+ 4] * twice + shift) + rounding
         let lowError = x[k] - CodebookTable.lookUp(low, in: values) * scale
         let highError = x[k &+ 4] - CodebookTable.lookUp(high, in: values) * scale
-        error += lowError * lowError
-        error += highError * highError
+        if k < count { error += lowError * lowError }
+        if k &+ 4 < count { error += highError * highError }
         let pair =
           CodebookTable.lookUp(low, in: codeOf)
           | (CodebookTable.lookUp(high, in: codeOf) &<< SIMD16(repeating: 4))
