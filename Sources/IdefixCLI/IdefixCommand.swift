@@ -16,6 +16,10 @@ struct IdefixCommand: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       ConvertCommand.self,
+      VerifyCommand.self,
+      InspectCommand.self,
+      ExportCommand.self,
+      PlanCommand.self,
       RunCommand.self,
       ChatCommand.self,
       ScoreCommand.self,
