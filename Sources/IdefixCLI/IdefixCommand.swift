@@ -26,6 +26,7 @@ struct IdefixCommand: AsyncParsableCommand {
       BenchCommand.self,
       EvalCommand.self,
       BatchCommand.self,
+      ServeCommand.self,
       DoctorCommand.self,
     ]
   )

@@ -1,0 +1,118 @@
+// The one way from a route to the engine: images are loaded, the request runs under the server's time limit
+// while the client is there, and is counted and logged. Routes only translate.
+
+import Hummingbird
+import Idefix
+import Logging
+
+/// The engine and everything a route needs to ask it.
+struct Inference: Sendable {
+  let engine: any GenerationService
+  let options: ServerOptions
+  let metrics: Metrics
+  let admission: Admission
+  let bodies: BodyReader
+  let fetcher: ImageFetcher
+
+  init(engine: any GenerationService, options: ServerOptions, fetcher: ImageFetcher) {
+    self.engine = engine
+    self.options = options
+    self.fetcher = fetcher
+    metrics = Metrics()
+    admission = Admission(options: options)
+    bodies = BodyReader(options: options)
+  }
+
+  /// The parts of a prompt in text-generation-inference's syntax, images loaded.
+  func parts(of markdown: String) async throws -> [PromptPart] {
+    let pieces = MarkdownPrompt.pieces(of: markdown)
+    try checkImageCount(pieces.count { if case .image = $0 { true } else { false } })
+    var parts: [PromptPart] = []
+    for piece in pieces {
+      switch piece {
+      case .text(let text): parts.append(.text(text))
+      case .image(let address): parts.append(.image(try await image(at: address)))
+      }
+    }
+    return parts
+  }
+
+  /// Refuses a prompt with too many images, before the first is decoded or fetched.
+  func checkImageCount(_ count: Int) throws(ServerError) {
+    guard count <= options.maxImages else {
+      throw .validation("the prompt has \(count) images; at most \(options.maxImages) are allowed")
+    }
+  }
+
+  /// The image at a data URI or web address.
+  func image(at address: String) async throws -> ImageInput {
+    switch try ImageSource(address) {
+    case .inline(let bytes): .encoded(bytes)
+    case .remote(let url): .encoded(try await fetcher.fetch(url))
+    }
+  }
+
+  /// Runs a request to its end and passes on what happens; the result comes back and is not passed on.
+  ///
+  /// Cancelling the task cancels the request.
+  func run(
+    _ request: GenerationRequest,
+    scope: RequestScope,
+    onEvent: @escaping @Sendable (GenerationEvent) async throws -> Void = { _ in }
+  ) async throws -> (result: GenerationResult, timing: RequestTiming) {
+    metrics.requestStarted()
+    do {
+      let result = try await withTimeLimit { try await consume(request, onEvent: onEvent) }
+      let timing = RequestTiming(start: scope.start, result: result)
+      metrics.requestSucceeded(timing, maxTokens: request.sampling.maxTokens)
+      scope.logger.info(
+        "generated",
+        metadata: [
+          "prompt_tokens": "\(timing.promptTokens)",
+          "cached_tokens": "\(result.prompt.cachedTokens)",
+          "images": "\(result.prompt.images)",
+          "generated_tokens": "\(timing.generatedTokens)",
+          "queue_ms": "\(Int(timing.queue))",
+          "inference_ms": "\(Int(timing.inference))",
+        ]
+      )
+      return (result, timing)
+    } catch is CancellationError {
+      metrics.requestCancelled()
+      throw CancellationError()
+    }
+  }
+
+  private func consume(
+    _ request: GenerationRequest,
+    onEvent: @Sendable (GenerationEvent) async throws -> Void
+  ) async throws -> GenerationResult {
+    for try await event in engine.generate(request) {
+      if case .finished(let result) = event { return result }
+      try await onEvent(event)
+    }
+    try Task.checkCancellation()
+    throw ServerError.incomplete
+  }
+
+  private func withTimeLimit(
+    _ operation: @escaping @Sendable () async throws -> GenerationResult
+  ) async throws -> GenerationResult {
+    guard let limit = options.requestTimeout else { return try await operation() }
+    return try await withDeadline(limit, error: ServerError.timedOut, operation)
+  }
+}
+
+/// Progress of a prompt as a comment in an event stream.
+struct ProgressNote: Encodable {
+  var phase: String
+  var done: Int
+  var total: Int
+
+  init(_ progress: PromptProgress) {
+    switch progress {
+    case .images(let done, let total): (phase, self.done, self.total) = ("vision", done, total)
+    case .prefill(let done, let total): (phase, self.done, self.total) = ("prefill", done, total)
+    }
+  }
+}
