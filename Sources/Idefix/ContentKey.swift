@@ -16,6 +16,16 @@ package struct ContentKey: Hashable, Sendable {
     self.words = words
   }
 
+  /// A key from its bytes; `nil` unless there are 32.
+  package init?(bytes: some Collection<UInt8>) {
+    guard bytes.count == 32 else { return nil }
+    var words = SIMD4<UInt64>()
+    for (index, byte) in bytes.enumerated() {
+      words[index / 8] = words[index / 8] << 8 | UInt64(byte)
+    }
+    self.words = words
+  }
+
   /// The digest's bytes.
   package var bytes: [UInt8] {
     (0..<32).map { UInt8(truncatingIfNeeded: words[$0 / 8] >> UInt64(56 - 8 * ($0 % 8))) }
@@ -50,11 +60,19 @@ package struct ContentKey: Hashable, Sendable {
     return ContentKey(hash)
   }
 
-  /// The name of an image: its processed pixels, which determine everything the model sees of it.
-  package static func image(pixels: [Float], side: Int, tenant: String) -> ContentKey {
+  /// The name of an image for one tenant, from its digest.
+  package static func image(digest: ContentKey, tenant: String) -> ContentKey {
     var hash = SHA256()
     hash.update(data: Array("idefix image 1".utf8))
     hash.append(tenant)
+    hash.update(data: digest.bytes)
+    return ContentKey(hash)
+  }
+
+  /// A digest of an image's processed pixels, which determine everything the model sees of it.
+  package static func digest(pixels: [Float], side: Int) -> ContentKey {
+    var hash = SHA256()
+    hash.update(data: Array("idefix pixels 1".utf8))
     hash.append(UInt64(side))
     hash.append(UInt64(pixels.count))
     let chunk = 4096

@@ -68,6 +68,7 @@ extension Engine {
       recipe: file.recipeName,
       isa: compute.isa.rawValue,
       threads: compute.threads,
+      cacheElement: options.cacheElement,
       cacheBytes: plan.pages * plan.pageBytes,
       bosToken: file.tokenizer.specialTokens.bos,
       eosToken: file.tokenizer.specialTokens.eos,

@@ -57,7 +57,7 @@ public final class Engine: Sendable {
           let loop = EngineLoop(
             model: model,
             tokenizer: parts.preparer.renderer.tokenizer,
-            maxSequences: parts.options.maxSequences,
+            options: parts.options,
             mailbox: mailbox,
             counters: counters
           )
@@ -105,6 +105,35 @@ public final class Engine: Sendable {
       TokenText(id: $0, text: reporter.text(of: $0), isSpecial: reporter.isSpecial($0))
     }
   }
+
+  /// Computes a prompt's state and keeps it in the cache; nothing is answered.
+  func warm(
+    _ prefix: Prompt,
+    tenant: String
+  ) async throws -> PreparedRequest {
+    let prepared = try preparer.prepare(prefix: prefix, tenant: tenant)
+    for try await _ in events({ _ throws(EngineError) in prepared }) {}
+    try Task.checkCancellation()
+    return prepared
+  }
+
+  /// Runs `body` on the engine thread, between two steps.
+  func onEngineThread<Result: Sendable>(
+    _ body: @escaping @Sendable (EngineLoop) throws -> Result
+  ) async throws -> Result {
+    try await withCheckedThrowingContinuation { continuation in
+      let isPosted = mailbox.post(
+        .perform { loop in
+          guard let loop else { return continuation.resume(throwing: EngineError.shutDown) }
+          continuation.resume(with: Swift.Result { try body(loop) })
+        }
+      )
+      if !isPosted { continuation.resume(throwing: EngineError.shutDown) }
+    }
+  }
+
+  /// What goes into the names of a tenant's state.
+  func salt(_ tenant: String) -> String { preparer.salt(tenant) }
 
   /// Ends all requests with ``EngineError/shutDown`` and returns when the engine's thread is gone.
   public func shutDown() async {

@@ -21,7 +21,7 @@ final class EngineLoop {
   init(
     model: any ForwardModel,
     tokenizer: Tokenizer,
-    maxSequences: Int,
+    options: EngineOptions,
     mailbox: Mailbox,
     counters: EngineCounters
   ) {
@@ -30,7 +30,11 @@ final class EngineLoop {
     self.counters = counters
     reporter = TokenReporter(vocabulary: tokenizer.vocabulary)
     special = tokenizer.specialTokens
-    scheduler = Scheduler(model: model, maxSequences: maxSequences)
+    scheduler = Scheduler(
+      model: model,
+      maxSequences: options.maxSequences,
+      poisonsPages: options.poisonsPages
+    )
   }
 
   /// Works until the engine is shut down.
@@ -43,7 +47,13 @@ final class EngineLoop {
       isIdle = !advance()
       publishGauges()
     }
-    for case .submit(let submission) in mailbox.close() { submission.close(EngineError.shutDown) }
+    for message in mailbox.close() {
+      switch message {
+      case .submit(let submission): submission.close(EngineError.shutDown)
+      case .perform(let body): body(nil)
+      case .cancel, .shutDown: break
+      }
+    }
     for request in requests.values { fail(request, EngineError.shutDown) }
     publishGauges()
   }

@@ -41,6 +41,9 @@ public struct EngineOptions: Sendable {
   /// Whether tenants share cached prefixes and images, which lets one time what another asked.
   public var sharesCacheAcrossTenants = false
 
+  /// Whether pages are made unreadable before they are given out, for tests.
+  package var poisonsPages = false
+
   /// The defaults.
   public init() {}
 }

@@ -33,6 +33,12 @@ package protocol ForwardModel: AnyObject {
   ) throws
   /// Copies a unit page.
   func copyPage(from source: Int32, to destination: Int32)
+  /// A unit page's bytes, `pageBytes` of them.
+  func bytes(ofPage page: Int32) -> [UInt8]
+  /// Overwrites a unit page.
+  func setBytes(_ bytes: [UInt8], ofPage page: Int32)
+  /// Makes a unit page's contents such that whoever reads them before writing is found out.
+  func poison(_ page: Int32)
 }
 
 /// Tokens in a page.
@@ -87,4 +93,10 @@ final class LoadedModel: ForwardModel {
   func copyPage(from source: Int32, to destination: Int32) {
     model.pageStore.copyPage(from: source, to: destination)
   }
+
+  func bytes(ofPage page: Int32) -> [UInt8] { model.pageStore.bytes(of: page) }
+
+  func setBytes(_ bytes: [UInt8], ofPage page: Int32) { model.pageStore.setBytes(bytes, of: page) }
+
+  func poison(_ page: Int32) { model.pageStore.poison(page) }
 }

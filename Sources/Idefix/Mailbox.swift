@@ -12,7 +12,8 @@ final class Mailbox: Sendable {
   enum Message: Sendable {
     case submit(Submission)
     case cancel(UInt64)
-    case perform(@Sendable (EngineLoop) -> Void)
+    /// Runs between two steps; with `nil` if the engine was shut down before.
+    case perform(@Sendable (EngineLoop?) -> Void)
     case shutDown
   }
 

@@ -28,6 +28,8 @@ public struct ModelInfo: Sendable, Equatable {
   public var isa: String
   /// Threads in use.
   public var threads: Int
+  /// Storage of cached keys and values.
+  public var cacheElement: CacheElement
   /// Bytes set aside for cached keys and values (reserved, used page by page).
   public var cacheBytes: Int
   /// `<s>`, `</s>` and, if the model has it, `<end_of_utterance>`.
@@ -52,6 +54,7 @@ public struct ModelInfo: Sendable, Equatable {
     recipe: String,
     isa: String,
     threads: Int,
+    cacheElement: CacheElement,
     cacheBytes: Int,
     bosToken: Int32,
     eosToken: Int32,
@@ -70,6 +73,7 @@ public struct ModelInfo: Sendable, Equatable {
     self.recipe = recipe
     self.isa = isa
     self.threads = threads
+    self.cacheElement = cacheElement
     self.cacheBytes = cacheBytes
     self.bosToken = bosToken
     self.eosToken = eosToken

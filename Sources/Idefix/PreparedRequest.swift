@@ -48,6 +48,8 @@ package struct PreparedRequest: Sendable {
 package struct PreparedImage: Sendable {
   /// Normalised pixels.
   package var pixels: PixelTensor
-  /// Name of its cross-attention state.
+  /// What its pixels are, whoever asks.
+  package var digest: ContentKey
+  /// Name of its cross-attention state for the tenant.
   package var key: ContentKey
 }

@@ -137,13 +137,25 @@ package struct RequestPreparer: Sendable {
       guard let pixels = PixelTensor(height: side, width: side, values: values) else {
         throw .invalidImage(index: index, reason: "it needs 3 · \(side) · \(side) pixel values")
       }
-      let key = ContentKey.image(pixels: values, side: side, tenant: salt(tenant))
-      prepared.append(PreparedImage(pixels: pixels, key: key))
+      let digest = ContentKey.digest(pixels: values, side: side)
+      let key = ContentKey.image(digest: digest, tenant: salt(tenant))
+      prepared.append(PreparedImage(pixels: pixels, digest: digest, key: key))
     }
     return prepared
   }
 
-  private func salt(_ tenant: String) -> String { options.sharesCacheAcrossTenants ? "" : tenant }
+  /// Prepares a prompt whose state is to be computed and kept, without an answer.
+  package func prepare(prefix: Prompt, tenant: String) throws(EngineError) -> PreparedRequest {
+    var request = ScoreRequest(prompt: prefix)
+    request.tenant = tenant
+    var prepared = try prepare(request)
+    prepared.promptLogprobs = nil
+    prepared.usesPrefixCache = true
+    return prepared
+  }
+
+  /// What goes into the names of a tenant's state.
+  package func salt(_ tenant: String) -> String { options.sharesCacheAcrossTenants ? "" : tenant }
 
   /// A bad word at the start of a word and inside one.
   private func tokenizations(_ word: String) -> [[Int32]] {

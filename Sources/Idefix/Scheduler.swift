@@ -26,6 +26,8 @@ final class Scheduler {
   private let model: any ForwardModel
   private let maxSequences: Int
   private let imagePages: Int
+  /// Whether pages are made unreadable before they are given out, for tests.
+  private let poisonsPages: Bool
   private(set) var pool: PagePool
   /// Sequences without blocks, oldest request first.
   private(set) var waiting: [SequenceState] = []
@@ -36,7 +38,8 @@ final class Scheduler {
   private var serial = 0
   var pacer = StepPacer()
 
-  init(model: any ForwardModel, maxSequences: Int) {
+  init(model: any ForwardModel, maxSequences: Int, poisonsPages: Bool) {
+    self.poisonsPages = poisonsPages
     self.model = model
     self.maxSequences = max(1, min(maxSequences, model.tokensPerStep))
     imagePages = BlockLayout.imagePages(of: model)
@@ -140,7 +143,7 @@ final class Scheduler {
     if request.prepared.usesPrefixCache, let block = pool.find(key) {
       setImage(index, of: request, block: block, isReady: true)
       request.receipt.cachedImages += 1
-    } else if let block = pool.allocate(pages: imagePages) {
+    } else if let block = allocate(pages: imagePages) {
       setImage(index, of: request, block: block, isReady: false)
     }
   }
@@ -157,9 +160,15 @@ final class Scheduler {
 
   /// Adds a fresh block at the end of a sequence.
   private func grow(_ sequence: SequenceState) -> Bool {
-    guard let block = pool.allocate(pages: model.layers) else { return false }
+    guard let block = allocate(pages: model.layers) else { return false }
     sequence.append(block, pages: pool.pages(of: block))
     return true
+  }
+
+  private func allocate(pages count: Int) -> BlockID? {
+    guard let block = pool.allocate(pages: count) else { return nil }
+    if poisonsPages { for page in pool.pages(of: block) { model.poison(page) } }
+    return block
   }
 
   // MARK: Images
@@ -287,7 +296,7 @@ final class Scheduler {
     }
     for index in first..<((end + pageTokens - 1) / pageTokens)
     where pool.isShared(sequence.blocks[index]) {
-      guard let copy = pool.allocate(pages: model.layers) else { return false }
+      guard let copy = allocate(pages: model.layers) else { return false }
       let pages = pool.pages(of: copy)
       for (old, new) in zip(pool.pages(of: sequence.blocks[index]), pages) {
         model.copyPage(from: old, to: new)
@@ -313,6 +322,35 @@ final class Scheduler {
       pool.publish(sequence.blocks[index], as: sequence.key(ofBlock: index))
       sequence.publishedCount += 1
     }
+  }
+
+  // MARK: Keeping and restoring
+
+  /// The pages of a named block.
+  func pages(of key: ContentKey) -> [Int32]? {
+    guard let block = pool.find(key) else { return nil }
+    defer { pool.release(block) }
+    return pool.pages(of: block)
+  }
+
+  /// Puts blocks with these names and contents into the cache; all or none.
+  ///
+  /// - Parameter contents: Names with the bytes of each page, in the order of the chain.
+  /// - Returns: Whether there was room.
+  func restore(_ contents: [(key: ContentKey, pages: [[UInt8]])]) -> Bool {
+    var blocks: [BlockID] = []
+    defer { for block in blocks.reversed() { pool.release(block) } }
+    for (key, pages) in contents {
+      if let block = pool.find(key) {
+        blocks.append(block)
+        continue
+      }
+      guard let block = pool.allocate(pages: pages.count) else { return false }
+      blocks.append(block)
+      for (page, bytes) in zip(pool.pages(of: block), pages) { model.setBytes(bytes, ofPage: page) }
+      pool.publish(block, as: key)
+    }
+    return true
   }
 
   // MARK: Coming and going

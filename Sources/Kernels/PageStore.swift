@@ -77,6 +77,17 @@ public final class PageStore {
     address(destination).copyMemory(from: address(source), byteCount: bytesPerPage)
   }
 
+  /// A copy of a page's bytes, meaningful to stores of the same geometry only.
+  public func bytes(of page: Int32) -> [UInt8] {
+    Array(UnsafeRawBufferPointer(start: address(page), count: bytesPerPage))
+  }
+
+  /// Overwrites a page with bytes that came from `bytes(of:)`.
+  public func setBytes(_ bytes: [UInt8], of page: Int32) {
+    precondition(bytes.count == bytesPerPage, "bytes do not fill a page")
+    UnsafeMutableRawBufferPointer(start: address(page), count: bytesPerPage).copyBytes(from: bytes)
+  }
+
   /// Fills a page with bytes that read as NaN, so that a test notices who reads what was not stored.
   public func poison(_ page: Int32) {
     address(page).initializeMemory(as: UInt8.self, repeating: 0xff, count: bytesPerPage)

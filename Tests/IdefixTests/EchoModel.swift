@@ -19,6 +19,8 @@ final class EchoControl: Sendable {
   let isPeriodic = Atomic(false)
   /// Whether `</s>` is often among the best.
   let favoursEnds = Atomic(false)
+  /// Microseconds that a pass takes for each token besides.
+  let tokenMicroseconds = Atomic(0)
   /// Largest number of slices and tokens that a step had.
   let largestBatch = Atomic(0)
   let largestStep = Atomic(0)
@@ -31,7 +33,7 @@ final class EchoModel: ForwardModel {
   let crossBlocks = 2
   let imageStates = 20
   let pages: Int
-  let pageBytes = 1
+  let pageBytes = 8 * pageTokens
   let tokensPerStep: Int
   let cancellation = CancellationFlag()
   private let control: EchoControl
@@ -80,6 +82,8 @@ final class EchoModel: ForwardModel {
     control.largestBatch.max(slices.count, ordering: .relaxed)
     control.largestStep.max(tokens, ordering: .relaxed)
     try pass()
+    let wait = tokens * control.tokenMicroseconds.load(ordering: .relaxed)
+    if wait > 0 { Thread.sleep(forTimeInterval: Double(wait) / 1e6) }
     var rows: [(hash: UInt64, token: Int32)] = []
     for slice in slices {
       let images = slice.imageRuns.flatMap { Array(repeating: $0.image, count: $0.tokenCount) }
@@ -137,6 +141,18 @@ final class EchoModel: ForwardModel {
     return (0..<vocabularySize).map { _ in Float.random(in: -4..<4, using: &generator) }
   }
 
+  func bytes(ofPage page: Int32) -> [UInt8] {
+    slots[Int(page)].flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> (8 * $0)) } }
+  }
+
+  func setBytes(_ bytes: [UInt8], ofPage page: Int32) {
+    slots[Int(page)] = stride(from: 0, to: bytes.count, by: 8).map { start in
+      bytes[start..<(start + 8)].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+    }
+  }
+
+  func poison(_ page: Int32) { slots[Int(page)] = Array(repeating: .max, count: pageTokens) }
+
   func copyPage(from source: Int32, to destination: Int32) {
     slots[Int(destination)] = slots[Int(source)]
   }
@@ -184,6 +200,7 @@ struct EchoEngine {
       recipe: "",
       isa: "",
       threads: 1,
+      cacheElement: .f32,
       cacheBytes: 0,
       bosToken: 1,
       eosToken: 2,

@@ -47,7 +47,12 @@ import Testing
       }
     }
     let all = work
-    try await MicroModel.withEngine(change: { $0.tokensPerStep = 24 }) { engine in
+    try await MicroModel.withEngine(
+      change: {
+        $0.tokensPerStep = 24
+        $0.poisonsPages = true
+      }
+    ) { engine in
       let answers = try await withThrowingTaskGroup(of: (Int, [Int32]).self) { group in
         for (index, item) in all.enumerated() {
           group.addTask {

@@ -106,19 +106,19 @@ import Testing
 }
 
 @Suite struct ContentKeyTests {
-  private let image = ContentKey.image(pixels: [1, 2, 3], side: 1, tenant: "")
+  private let image = ContentKey.image(digest: .digest(pixels: [1, 2, 3], side: 1), tenant: "")
 
   @Test func everyPartOfAKeyMatters() {
     let root = ContentKey.root(tenant: "")
     let keys = [
       root,
       .root(tenant: "a"),
-      .image(pixels: [1, 2, 3], side: 1, tenant: ""),
-      .image(pixels: [1, 2, 3], side: 3, tenant: ""),
-      .image(pixels: [1, 2, 3], side: 1, tenant: "a"),
-      .image(pixels: [1, 2, 3.000_000_2], side: 1, tenant: ""),
-      .image(pixels: [1, 2, -0.0], side: 1, tenant: ""),
-      .image(pixels: [1, 2, 0.0], side: 1, tenant: ""),
+      .image(digest: .digest(pixels: [1, 2, 3], side: 1), tenant: ""),
+      .image(digest: .digest(pixels: [1, 2, 3], side: 3), tenant: ""),
+      .image(digest: .digest(pixels: [1, 2, 3], side: 1), tenant: "a"),
+      .image(digest: .digest(pixels: [1, 2, 3.000_000_2], side: 1), tenant: ""),
+      .image(digest: .digest(pixels: [1, 2, -0.0], side: 1), tenant: ""),
+      .image(digest: .digest(pixels: [1, 2, 0.0], side: 1), tenant: ""),
       root.followed(by: [1, 2], images: [nil, nil]),
       root.followed(by: [1, 2], images: [nil, image]),
       root.followed(by: [1, 2], images: [image, image]),
