@@ -54,7 +54,7 @@ public struct ModelInfo: Sendable, Equatable {
     recipe: String,
     isa: String,
     threads: Int,
-    cacheElement: CacheElement,
+    cacheElement: CacheElement = .f16,
     cacheBytes: Int,
     bosToken: Int32,
     eosToken: Int32,
