@@ -159,7 +159,10 @@ let package = Package(
       name: "IdefixTests",
       dependencies: ["Idefix", "Conversion", "IdeficsModel", "Images", "Tokenizers", "TestSupport"]
     ),
-    .testTarget(name: "EvaluationTests", dependencies: ["Evaluation", "Idefix", "TestSupport"]),
+    .testTarget(
+      name: "EvaluationTests",
+      dependencies: ["Evaluation", "Conversion", "Idefix", "TestSupport"]
+    ),
     .testTarget(name: "KernelsTests", dependencies: ["Kernels", "Tensors", "TestSupport"]),
     .testTarget(
       name: "IdefixServerTests",

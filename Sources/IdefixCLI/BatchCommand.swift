@@ -69,6 +69,13 @@ struct BatchCommand: Subcommand {
     guard FileManager.default.fileExists(atPath: input) else {
       throw CommandFailure(.noInput, "There is no file \(input).")
     }
+    let isComplete =
+      FileManager.default.fileExists(atPath: output)
+      && !FileManager.default.fileExists(atPath: BatchOutput.partial(output))
+    if resume, isComplete {
+      if !modelArguments.quiet { Terminal.writeError("\(output) is complete.\n") }
+      return
+    }
     let folder = URL(filePath: input).deletingLastPathComponent()
     let bar = ProgressBar("Answering", unit: .items("rows"), isQuiet: modelArguments.quiet)
     var batch = BatchRun(

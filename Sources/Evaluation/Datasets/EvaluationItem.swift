@@ -121,6 +121,11 @@ public struct EvaluationDataset: Sendable {
     }
   }
 
+  /// Whether there are questions that a template makes a prompt of.
+  public var usesTemplate: Bool {
+    items.contains { if case .prompt = $0.content { false } else { true } }
+  }
+
   /// The first questions only.
   public mutating func keepFirst(_ count: Int) { items = Array(items.prefix(count)) }
 

@@ -9,6 +9,12 @@ public struct TextDocument: Sendable, Equatable {
   /// The text.
   public var text: String
 
+  /// A document.
+  public init(id: String, text: String) {
+    self.id = id
+    self.text = text
+  }
+
   /// Largest text file taken, in bytes.
   public static let limit = 1 << 30
 

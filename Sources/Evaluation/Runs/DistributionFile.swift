@@ -86,9 +86,8 @@ public struct DistributionFile: Sendable {
         guard idLength <= Self.idLimit, count <= size / 4 else { throw invalid }
         let next = offset + 8 + idLength + count * 4 * (1 + header.vocabulary)
         guard next <= size else { break }
-        guard let data = try handle.read(upToCount: idLength),
-          let id = String(validating: data, as: UTF8.self)
-        else { throw invalid }
+        let name = try handle.read(upToCount: idLength) ?? Data()
+        guard let id = String(validating: name, as: UTF8.self) else { throw invalid }
         found[id] = (offset + 8 + idLength, count)
         offset = next
       }

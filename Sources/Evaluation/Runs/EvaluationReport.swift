@@ -13,6 +13,13 @@ public struct EvaluationReport: Sendable, Encodable {
     /// Recipe of its conversion.
     public var recipe: String
 
+    /// A model.
+    public init(name: String, fingerprint: String, recipe: String) {
+      self.name = name
+      self.fingerprint = fingerprint
+      self.recipe = recipe
+    }
+
     /// The model of an engine.
     public init(_ info: ModelInfo) {
       name = info.name

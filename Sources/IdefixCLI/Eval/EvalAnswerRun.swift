@@ -28,14 +28,11 @@ struct EvalAnswerRun {
     let template = data.promptTemplate(engine.info, describes: describes)
     var evaluation = AnswerEvaluation(dataset: dataset, metric: metric, template: template)
     evaluation.shots = try data.fewShot(seed: arguments.seed, captions: describes)
-    let usesTemplate = dataset.items.contains {
-      if case .prompt = $0.content { false } else { true }
-    }
     evaluation.options = AnswerOptions(
       maxTokens: generation.maxTokens ?? usualTokens,
       beams: generation.beams,
-      stop: usesTemplate ? template.stops(describes: describes) : [],
-      badWords: usesTemplate && barsLineBreaks ? ["\n", "\n\n"] : []
+      stop: dataset.usesTemplate ? template.stops(describes: describes) : [],
+      badWords: dataset.usesTemplate && barsLineBreaks ? ["\n", "\n\n"] : []
     )
     var header = RunHeader(
       evaluation: name,

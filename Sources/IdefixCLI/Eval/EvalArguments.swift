@@ -49,7 +49,12 @@ struct EvalArguments: ParsableArguments {
   /// The results so far of a run.
   func log<Record>(_ header: RunHeader) throws -> ResultsLog<Record> {
     guard let results else { return ResultsLog() }
-    return try ResultsLog(path: results, header: header, startsAnew: fresh)
+    do {
+      return try ResultsLog(path: results, header: header, startsAnew: fresh)
+    } catch let error as EvaluationError {
+      guard case .mismatch = error else { throw error }
+      throw CommandFailure(.data, "\(error) --fresh replaces it.")
+    }
   }
 
   /// Loads a model with room for the requests in flight.

@@ -111,13 +111,11 @@ struct EvalDataArguments: ParsableArguments {
 
   /// What decides the results, for the header of the results.
   func settings(_ template: PromptTemplate, _ dataset: EvaluationDataset) -> [String: String] {
-    var settings = [
-      "data": data,
-      "items": String(dataset.items.count),
-      "template": template.style.rawValue,
-      "instruction": template.instruction,
-      "shots": String(shots),
-    ]
+    var settings = ["data": data, "items": String(dataset.items.count)]
+    guard dataset.usesTemplate else { return settings }
+    settings["template"] = template.style.rawValue
+    settings["instruction"] = template.instruction
+    settings["shots"] = String(shots)
     settings["annotations"] = annotations
     if shots > 0 { settings["support"] = support }
     return settings
