@@ -39,19 +39,20 @@ public struct QuantizeArguments {
 /// How tokens are grouped in packed activations: tiles of nearly equal width, so that one token
 /// more never leaves a tile almost empty.
 public struct TokenTiles {
-  /// Most tokens of a tile.
+  /// Most tokens of a tile, where nothing else is said.
   @inlinable public static var limit: Int { 12 }
   /// Number of tokens.
   public let tokens: Int
   /// Tokens of every tile but the last, which may have fewer.
   public let width: Int
 
-  /// The tiles of `tokens` tokens.
+  /// The tiles of `tokens` tokens, at most `limit` to a tile, a multiple of `unit` if possible.
   @inlinable @inline(__always)
-  public init(_ tokens: Int) {
+  public init(_ tokens: Int, limit: Int = Self.limit, unit: Int = 1) {
     self.tokens = tokens
-    let tiles = (tokens + Self.limit - 1) / Self.limit
-    width = tiles > 0 ? (tokens + tiles - 1) / tiles : 1
+    let tiles = (tokens + limit - 1) / limit
+    let even = tiles > 0 ? (tokens + tiles - 1) / tiles : 1
+    width = (even + unit - 1) / unit * unit
   }
 
   /// Tokens of the tile that begins at token `first`.

@@ -94,56 +94,6 @@ public struct AttentionArguments {
   }
 }
 
-/// How a vector of page elements is read.
-@usableFromInline
-protocol PageFormat {
-  /// Bytes of 16 elements.
-  static var bytes: Int { get }
-  /// Whether keys and values have scales.
-  static var isScaled: Bool { get }
-  /// The 16 elements at `p`, widened exactly.
-  static func load<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer) -> SIMD16<Float>
-}
-
-/// float32 pages.
-@usableFromInline
-enum Float32Pages: PageFormat {
-  @inlinable @inline(__always)
-  static var bytes: Int { 64 }
-  @inlinable @inline(__always)
-  static var isScaled: Bool { false }
-  @inlinable @inline(__always)
-  static func load<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer) -> SIMD16<Float> {
-    p.loadUnaligned(as: SIMD16<Float>.self)
-  }
-}
-
-/// float16 pages.
-@usableFromInline
-enum Float16Pages: PageFormat {
-  @inlinable @inline(__always)
-  static var bytes: Int { 32 }
-  @inlinable @inline(__always)
-  static var isScaled: Bool { false }
-  @inlinable @inline(__always)
-  static func load<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer) -> SIMD16<Float> {
-    L.loadFloat16(p)
-  }
-}
-
-/// int8 pages.
-@usableFromInline
-enum Int8Pages: PageFormat {
-  @inlinable @inline(__always)
-  static var bytes: Int { 16 }
-  @inlinable @inline(__always)
-  static var isScaled: Bool { true }
-  @inlinable @inline(__always)
-  static func load<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer) -> SIMD16<Float> {
-    L.float(L.loadInt8(p))
-  }
-}
-
 /// Computes one unit: `out[i] = Σ_t softmax_t(scale · q[i] · k[t]) v[t]` over the keys visible to
 /// query i.
 ///
@@ -156,14 +106,14 @@ public func attend<L: Lanes>(
   _ scratch: UnsafeMutablePointer<Float>
 ) {
   switch a.geometry.element {
-  case .float32: attend(L.self, Float32Pages.self, a, unit, scratch)
-  case .float16: attend(L.self, Float16Pages.self, a, unit, scratch)
-  case .int8: attend(L.self, Int8Pages.self, a, unit, scratch)
+  case .float32: attend(L.self, Float32Format.self, a, unit, scratch)
+  case .float16: attend(L.self, Float16Format.self, a, unit, scratch)
+  case .int8: attend(L.self, Int8Format.self, a, unit, scratch)
   }
 }
 
 @inlinable @inline(__always)
-func attend<L: Lanes, F: PageFormat>(
+func attend<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ a: AttentionArguments,
@@ -213,7 +163,7 @@ func attend<L: Lanes, F: PageFormat>(
     let weights = scores + page * n * 16
     if page < whole {
       for chunk in 0..<chunks {
-        weighPage(
+        multiplyRows(
           L.self,
           F.self,
           base + chunk * F.bytes,
@@ -250,7 +200,7 @@ func attend<L: Lanes, F: PageFormat>(
 
 /// Scaled scores of one page for all queries of a unit.
 @inlinable @inline(__always)
-func scorePage<L: Lanes, F: PageFormat>(
+func scorePage<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ a: AttentionArguments,
@@ -265,67 +215,17 @@ func scorePage<L: Lanes, F: PageFormat>(
   var keys = a.base + Int(unit.pages[page]) * g.pageBytes + unit.head * g.headBytes
   for query in 0..<n { V(repeating: 0).store(scores + query * 16) }
   for chunk in 0..<(g.paddedDim / 16) {
-    weighPage(L.self, F.self, keys, F.bytes, queries + chunk * n * 16, n, scores)
+    multiplyRows(L.self, F.self, keys, F.bytes, queries + chunk * n * 16, n, scores)
     keys += 16 * F.bytes
   }
   let factor = scoreFactor(L.self, F.self, a, unit.pages[page], unit.head)
   for query in 0..<n { (V.load(scores + query * 16) * factor).store(scores + query * 16) }
 }
 
-/// `sums[i] += Σ_j weights[i][j] · rows[j]` for j in 0..<16 in order: one fused chain per query.
-@inlinable @inline(__always)
-func weighPage<L: Lanes, F: PageFormat>(
-  _: L.Type,
-  _: F.Type,
-  _ rows: UnsafeRawPointer,
-  _ stride: Int,
-  _ weights: UnsafePointer<Float>,
-  _ n: Int,
-  _ sums: UnsafeMutablePointer<Float>
-) {
-  let r0 = F.load(L.self, rows)
-  let r1 = F.load(L.self, rows + stride)
-  let r2 = F.load(L.self, rows + 2 * stride)
-  let r3 = F.load(L.self, rows + 3 * stride)
-  let r4 = F.load(L.self, rows + 4 * stride)
-  let r5 = F.load(L.self, rows + 5 * stride)
-  let r6 = F.load(L.self, rows + 6 * stride)
-  let r7 = F.load(L.self, rows + 7 * stride)
-  let r8 = F.load(L.self, rows + 8 * stride)
-  let r9 = F.load(L.self, rows + 9 * stride)
-  let r10 = F.load(L.self, rows + 10 * stride)
-  let r11 = F.load(L.self, rows + 11 * stride)
-  let r12 = F.load(L.self, rows + 12 * stride)
-  let r13 = F.load(L.self, rows + 13 * stride)
-  let r14 = F.load(L.self, rows + 14 * stride)
-  let r15 = F.load(L.self, rows + 15 * stride)
-  for query in 0..<n {
-    let w = weights + query * 16
-    var sum = SIMD16<Float>.load(sums + query * 16)
-    sum = r0.fma(SIMD16(repeating: w[0]), sum)
-    sum = r1.fma(SIMD16(repeating: w[1]), sum)
-    sum = r2.fma(SIMD16(repeating: w[2]), sum)
-    sum = r3.fma(SIMD16(repeating: w[3]), sum)
-    sum = r4.fma(SIMD16(repeating: w[4]), sum)
-    sum = r5.fma(SIMD16(repeating: w[5]), sum)
-    sum = r6.fma(SIMD16(repeating: w[6]), sum)
-    sum = r7.fma(SIMD16(repeating: w[7]), sum)
-    sum = r8.fma(SIMD16(repeating: w[8]), sum)
-    sum = r9.fma(SIMD16(repeating: w[9]), sum)
-    sum = r10.fma(SIMD16(repeating: w[10]), sum)
-    sum = r11.fma(SIMD16(repeating: w[11]), sum)
-    sum = r12.fma(SIMD16(repeating: w[12]), sum)
-    sum = r13.fma(SIMD16(repeating: w[13]), sum)
-    sum = r14.fma(SIMD16(repeating: w[14]), sum)
-    sum = r15.fma(SIMD16(repeating: w[15]), sum)
-    sum.store(sums + query * 16)
-  }
-}
-
 /// Turns the scores of one query into weights in place and returns their sum; weights of keys that
 /// the query does not see become zero, weights of int8 values absorb their scales.
 @inlinable @inline(__always)
-func softmax<L: Lanes, F: PageFormat>(
+func softmax<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ a: AttentionArguments,

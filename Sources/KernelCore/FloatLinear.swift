@@ -1,37 +1,6 @@
 // Products with float32 and bfloat16 weights: float32 activations, one fused multiply-add per
 // product in increasing k, lane = output row.
 
-/// Where the 16 rows of one k lie in a tile.
-@usableFromInline
-protocol FloatFormat {
-  /// Bytes of one k.
-  static var bytes: Int { get }
-  /// The 16 weights at `p`, widened.
-  static func load<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer) -> SIMD16<Float>
-}
-
-/// float32 weights.
-@usableFromInline
-enum Float32Format: FloatFormat {
-  @inlinable @inline(__always)
-  static var bytes: Int { 64 }
-  @inlinable @inline(__always)
-  static func load<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer) -> SIMD16<Float> {
-    p.loadUnaligned(as: SIMD16<Float>.self)
-  }
-}
-
-/// bfloat16 weights.
-@usableFromInline
-enum BFloat16Format: FloatFormat {
-  @inlinable @inline(__always)
-  static var bytes: Int { 32 }
-  @inlinable @inline(__always)
-  static func load<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer) -> SIMD16<Float> {
-    L.loadBFloat16(p)
-  }
-}
-
 /// Products of row tiles `lower..<upper` and one token tile into `floats` of the scratch.
 @inlinable @inline(__always)
 func floatTiles<L: Lanes, F: FloatFormat>(
@@ -59,7 +28,7 @@ func floatTiles<L: Lanes, F: FloatFormat>(
 
 /// Products of one row tile of `columns` k with `tokens` tokens into `floats [token][16]`.
 ///
-/// Sixteen k at a time stay in registers while tokens pass by.
+/// Several k stay in registers while tokens pass by.
 @inlinable @inline(__always)
 func floatTile<L: Lanes, F: FloatFormat>(
   _: L.Type,
@@ -80,51 +49,113 @@ func floatTile<L: Lanes, F: FloatFormat>(
       L.prefetch(w + (4096 + line))
       line += 64
     }
-    let w0 = F.load(L.self, w)
-    let w1 = F.load(L.self, w + F.bytes)
-    let w2 = F.load(L.self, w + 2 * F.bytes)
-    let w3 = F.load(L.self, w + 3 * F.bytes)
-    let w4 = F.load(L.self, w + 4 * F.bytes)
-    let w5 = F.load(L.self, w + 5 * F.bytes)
-    let w6 = F.load(L.self, w + 6 * F.bytes)
-    let w7 = F.load(L.self, w + 7 * F.bytes)
-    let w8 = F.load(L.self, w + 8 * F.bytes)
-    let w9 = F.load(L.self, w + 9 * F.bytes)
-    let w10 = F.load(L.self, w + 10 * F.bytes)
-    let w11 = F.load(L.self, w + 11 * F.bytes)
-    let w12 = F.load(L.self, w + 12 * F.bytes)
-    let w13 = F.load(L.self, w + 13 * F.bytes)
-    let w14 = F.load(L.self, w + 14 * F.bytes)
-    let w15 = F.load(L.self, w + 15 * F.bytes)
-    for token in 0..<tokens {
-      let q = x + token * 16
-      var sum = SIMD16<Float>.load(floats + token * 16)
-      sum = w0.fma(SIMD16(repeating: q[0]), sum)
-      sum = w1.fma(SIMD16(repeating: q[1]), sum)
-      sum = w2.fma(SIMD16(repeating: q[2]), sum)
-      sum = w3.fma(SIMD16(repeating: q[3]), sum)
-      sum = w4.fma(SIMD16(repeating: q[4]), sum)
-      sum = w5.fma(SIMD16(repeating: q[5]), sum)
-      sum = w6.fma(SIMD16(repeating: q[6]), sum)
-      sum = w7.fma(SIMD16(repeating: q[7]), sum)
-      sum = w8.fma(SIMD16(repeating: q[8]), sum)
-      sum = w9.fma(SIMD16(repeating: q[9]), sum)
-      sum = w10.fma(SIMD16(repeating: q[10]), sum)
-      sum = w11.fma(SIMD16(repeating: q[11]), sum)
-      sum = w12.fma(SIMD16(repeating: q[12]), sum)
-      sum = w13.fma(SIMD16(repeating: q[13]), sum)
-      sum = w14.fma(SIMD16(repeating: q[14]), sum)
-      sum = w15.fma(SIMD16(repeating: q[15]), sum)
-      sum.store(floats + token * 16)
-    }
+    multiplyRows(L.self, F.self, w, F.bytes, x, tokens, floats)
     w += 16 * F.bytes
     x += tokens * 16
   }
   for k in 0..<(columns - whole * 16) {
-    let weights = F.load(L.self, w + k * F.bytes)
+    let row = F.load(L.self, w + k * F.bytes)
     for token in 0..<tokens {
       let sum = SIMD16<Float>.load(floats + token * 16)
-      weights.fma(SIMD16(repeating: x[token * 16 + k]), sum).store(floats + token * 16)
+      row.fma(SIMD16(repeating: x[token * 16 + k]), sum).store(floats + token * 16)
     }
+  }
+}
+
+/// `sums[i] += Σ_j factors[i][j] · rows[j]` for j in 0..<16 in order: one fused chain for each i.
+///
+/// Rows lie `stride` bytes apart, factors and sums are `[n][16]`. Rows are widened once and stay in
+/// registers, all sixteen or four at a time, as the instruction set has room.
+@inlinable @inline(__always)
+func multiplyRows<L: Lanes, F: FloatFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ rows: UnsafeRawPointer,
+  _ stride: Int,
+  _ factors: UnsafePointer<Float>,
+  _ n: Int,
+  _ sums: UnsafeMutablePointer<Float>
+) {
+  if L.holdsSixteenRows || n == 1 {
+    multiplySixteenRows(L.self, F.self, rows, stride, factors, n, sums)
+  } else {
+    for quarter in 0..<4 {
+      let start = rows + quarter * 4 * stride
+      multiplyFourRows(L.self, F.self, start, stride, factors + quarter * 4, n, sums)
+    }
+  }
+}
+
+@inlinable @inline(__always)
+func multiplyFourRows<L: Lanes, F: FloatFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ rows: UnsafeRawPointer,
+  _ stride: Int,
+  _ factors: UnsafePointer<Float>,
+  _ n: Int,
+  _ sums: UnsafeMutablePointer<Float>
+) {
+  let r0 = F.load(L.self, rows)
+  let r1 = F.load(L.self, rows + stride)
+  let r2 = F.load(L.self, rows + 2 * stride)
+  let r3 = F.load(L.self, rows + 3 * stride)
+  for index in 0..<n {
+    let factor = factors + index * 16
+    var sum = SIMD16<Float>.load(sums + index * 16)
+    sum = r0.fma(SIMD16(repeating: factor[0]), sum)
+    sum = r1.fma(SIMD16(repeating: factor[1]), sum)
+    sum = r2.fma(SIMD16(repeating: factor[2]), sum)
+    sum = r3.fma(SIMD16(repeating: factor[3]), sum)
+    sum.store(sums + index * 16)
+  }
+}
+
+@inlinable @inline(__always)
+func multiplySixteenRows<L: Lanes, F: FloatFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ rows: UnsafeRawPointer,
+  _ stride: Int,
+  _ factors: UnsafePointer<Float>,
+  _ n: Int,
+  _ sums: UnsafeMutablePointer<Float>
+) {
+  let r0 = F.load(L.self, rows)
+  let r1 = F.load(L.self, rows + stride)
+  let r2 = F.load(L.self, rows + 2 * stride)
+  let r3 = F.load(L.self, rows + 3 * stride)
+  let r4 = F.load(L.self, rows + 4 * stride)
+  let r5 = F.load(L.self, rows + 5 * stride)
+  let r6 = F.load(L.self, rows + 6 * stride)
+  let r7 = F.load(L.self, rows + 7 * stride)
+  let r8 = F.load(L.self, rows + 8 * stride)
+  let r9 = F.load(L.self, rows + 9 * stride)
+  let r10 = F.load(L.self, rows + 10 * stride)
+  let r11 = F.load(L.self, rows + 11 * stride)
+  let r12 = F.load(L.self, rows + 12 * stride)
+  let r13 = F.load(L.self, rows + 13 * stride)
+  let r14 = F.load(L.self, rows + 14 * stride)
+  let r15 = F.load(L.self, rows + 15 * stride)
+  for index in 0..<n {
+    let factor = factors + index * 16
+    var sum = SIMD16<Float>.load(sums + index * 16)
+    sum = r0.fma(SIMD16(repeating: factor[0]), sum)
+    sum = r1.fma(SIMD16(repeating: factor[1]), sum)
+    sum = r2.fma(SIMD16(repeating: factor[2]), sum)
+    sum = r3.fma(SIMD16(repeating: factor[3]), sum)
+    sum = r4.fma(SIMD16(repeating: factor[4]), sum)
+    sum = r5.fma(SIMD16(repeating: factor[5]), sum)
+    sum = r6.fma(SIMD16(repeating: factor[6]), sum)
+    sum = r7.fma(SIMD16(repeating: factor[7]), sum)
+    sum = r8.fma(SIMD16(repeating: factor[8]), sum)
+    sum = r9.fma(SIMD16(repeating: factor[9]), sum)
+    sum = r10.fma(SIMD16(repeating: factor[10]), sum)
+    sum = r11.fma(SIMD16(repeating: factor[11]), sum)
+    sum = r12.fma(SIMD16(repeating: factor[12]), sum)
+    sum = r13.fma(SIMD16(repeating: factor[13]), sum)
+    sum = r14.fma(SIMD16(repeating: factor[14]), sum)
+    sum = r15.fma(SIMD16(repeating: factor[15]), sum)
+    sum.store(sums + index * 16)
   }
 }

@@ -35,6 +35,9 @@ public protocol Lanes {
   /// Hints that the cache line at `p` will be read.
   static func prefetch(_ p: UnsafeRawPointer)
 
+  /// Whether 16 vectors of 16 float32, and some to work with, fit the registers.
+  static var holdsSixteenRows: Bool { get }
+
   // MARK: integer products, a part of a tile at a time
 
   /// 4 int8 weights for each row of a part, in the form that `dot` takes.
@@ -84,6 +87,51 @@ public protocol Lanes {
   static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums
   /// Completes the second half of an `ActivationRecord` whose 32 int8 codes are in place.
   static func complete(_ record: UnsafeMutableRawPointer)
+
+  // MARK: integer products of many tokens, where the instruction set has a way of its own
+
+  /// Fewest tokens of a call that take `multiplyPanel`; `Int.max` where there is none.
+  static var panelTokens: Int { get }
+  /// Most tokens of a tile that takes `multiplyPanel`, at most `LinearScratch.panelTokens` and a
+  /// multiple of `panelUnit`.
+  static var panelLimit: Int { get }
+  /// Tokens that `multiplyPanel` takes at a time.
+  static var panelUnit: Int { get }
+  /// Turns 32 int8 codes into the record that `multiplyPanel` reads.
+  static func completePanel(_ record: UnsafeMutableRawPointer)
+  /// Products of row tile `tile` with the tokens of a pass into `floats(0)` of its scratch, before
+  /// row scales.
+  static func multiplyPanel(_ a: LinearArguments, _ pass: LinearPass, _ tile: Int)
+}
+
+extension Lanes {
+  /// No tokens take a panel.
+  @inlinable @inline(__always)
+  public static var panelTokens: Int { .max }
+  /// No tokens take a panel.
+  @inlinable @inline(__always)
+  public static var panelLimit: Int { TokenTiles.limit }
+  /// No tokens take a panel.
+  @inlinable @inline(__always)
+  public static var panelUnit: Int { 1 }
+  /// Never called.
+  @inlinable @inline(__always)
+  public static func completePanel(_ record: UnsafeMutableRawPointer) {}
+  /// Never called.
+  @inlinable @inline(__always)
+  public static func multiplyPanel(_ a: LinearArguments, _ pass: LinearPass, _ tile: Int) {}
+}
+
+extension TokenTiles {
+  /// The tiles of a product with quantised weights.
+  @inlinable @inline(__always)
+  init<L: Lanes>(_: L.Type, quantized tokens: Int) {
+    if tokens >= L.panelTokens {
+      self.init(tokens, limit: L.panelLimit, unit: L.panelUnit)
+    } else {
+      self.init(tokens)
+    }
+  }
 }
 
 /// 32 int8 activations of one token and what an instruction set needs beside them: one cache line.

@@ -14,7 +14,8 @@ public func quantizeActivations<L: Lanes>(
 ) {
   let records = (a.columns + ActivationRecord.count - 1) / ActivationRecord.count
   let blocks = (a.columns + ActivationRecord.scaleBlock - 1) / ActivationRecord.scaleBlock
-  let tiles = TokenTiles(a.tokens)
+  let isPanel = a.tokens >= L.panelTokens
+  let tiles = TokenTiles(L.self, quantized: a.tokens)
   for token in lower..<upper {
     let first = token / tiles.width * tiles.width
     let tileTokens = tiles.count(at: first)
@@ -32,7 +33,7 @@ public func quantizeActivations<L: Lanes>(
         let record = out + k / ActivationRecord.count * tileTokens * ActivationRecord.bytes
         quantizeHalf(L.self, x + k, end - k, inverse, record)
         quantizeHalf(L.self, x + k + 16, end - k - 16, inverse, record + 16)
-        L.complete(record)
+        if isPanel { L.completePanel(record) } else { L.complete(record) }
         k += ActivationRecord.count
       }
     }

@@ -81,8 +81,12 @@ public struct LinearScratch {
   /// Row tiles that share a pass: while they go through 256 k, the activations of these k stay in
   /// the first-level cache.
   @inlinable public static var rowTiles: Int { 4 }
+  /// Most tokens of a panel: its sums take the place of those of a group.
+  @inlinable public static var panelTokens: Int { rowTiles * TokenTiles.limit }
   /// Bytes to allocate, 64-byte aligned, one for each thread.
-  public static var bytes: Int { (1 + rowTiles) * TokenTiles.limit * 64 }
+  public static var bytes: Int {
+    (1 + rowTiles) * TokenTiles.limit * 64 + ActivationRecord.scaleBlock * 16 * 2
+  }
   /// First byte.
   @usableFromInline let base: UnsafeMutableRawPointer
 
@@ -92,8 +96,13 @@ public struct LinearScratch {
   @inlinable @inline(__always)
   var integers: UnsafeMutableRawPointer { base }
 
+  /// Room for 256 k of 16 rows as int16.
   @inlinable @inline(__always)
-  func floats(_ index: Int) -> UnsafeMutablePointer<Float> {
+  public var panel: UnsafeMutableRawPointer { base + (1 + Self.rowTiles) * TokenTiles.limit * 64 }
+
+  /// Sums of a row tile, `[token][16 rows]`.
+  @inlinable @inline(__always)
+  public func floats(_ index: Int) -> UnsafeMutablePointer<Float> {
     (base + (1 + index) * TokenTiles.limit * 64).assumingMemoryBound(to: Float.self)
   }
 }
@@ -111,9 +120,11 @@ public func linearTiles<L: Lanes>(
   _ upper: Int,
   _ scratch: LinearScratch
 ) {
-  let tiles = TokenTiles(a.tokens)
+  let isQuantized = a.encoding.rawValue >= WeightEncoding.q8.rawValue
+  let isPanel = isQuantized && a.tokens >= L.panelTokens
+  let tiles = isQuantized ? TokenTiles(L.self, quantized: a.tokens) : TokenTiles(a.tokens)
   // One token has no reuse: its weights are read as one stream.
-  let group = a.tokens > 1 ? LinearScratch.rowTiles : 1
+  let group = a.tokens > 1 && !isPanel ? LinearScratch.rowTiles : 1
   var first = 0
   while first < a.tokens {
     let pass = LinearPass(first: first, tokens: tiles.count(at: first), scratch: scratch)
@@ -121,6 +132,7 @@ public func linearTiles<L: Lanes>(
     while tile < upper {
       let end = min(tile + group, upper)
       switch a.encoding {
+      case _ where isPanel: L.multiplyPanel(a, pass, tile)
       case .q4g32: quantizedTiles(L.self, FourBitGroup32.self, a, pass, tile, end)
       case .q4g16: quantizedTiles(L.self, FourBitGroup16.self, a, pass, tile, end)
       case .q8: quantizedTiles(L.self, EightBit.self, a, pass, tile, end)
@@ -136,9 +148,12 @@ public func linearTiles<L: Lanes>(
 
 /// The tokens of one pass over row tiles, and its accumulators.
 public struct LinearPass {
-  @usableFromInline let first: Int
-  @usableFromInline let tokens: Int
-  @usableFromInline let scratch: LinearScratch
+  /// First token.
+  public let first: Int
+  /// Number of tokens.
+  public let tokens: Int
+  /// Accumulators.
+  public let scratch: LinearScratch
 
   @inlinable @inline(__always)
   init(first: Int, tokens: Int, scratch: LinearScratch) {

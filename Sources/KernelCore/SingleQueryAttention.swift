@@ -7,7 +7,7 @@
 ///
 /// Scratch: scores `[page][head][16]`, queries `[head][paddedDim]`, results `[head][paddedDim]`.
 @inlinable @inline(__always)
-func attendSingle<L: Lanes, F: PageFormat>(
+func attendSingle<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ a: AttentionArguments,
@@ -85,7 +85,7 @@ func attendSingle<L: Lanes, F: PageFormat>(
 /// Scaled scores of one page for one query and all heads of a unit, four heads abreast; beyond the
 /// last head that head is scored again.
 @inlinable @inline(__always)
-func scoreHeads<L: Lanes, F: PageFormat>(
+func scoreHeads<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ a: AttentionArguments,
@@ -166,7 +166,7 @@ func scoreHeads<L: Lanes, F: PageFormat>(
 
 /// The factor of each score of a page and head: the scale of the attention, and that of each key.
 @inlinable @inline(__always)
-func scoreFactor<L: Lanes, F: PageFormat>(
+func scoreFactor<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ a: AttentionArguments,
@@ -183,7 +183,7 @@ func scoreFactor<L: Lanes, F: PageFormat>(
 ///
 /// `ahead` is the distance in bytes to what will be read next.
 @inlinable @inline(__always)
-func weighRows<L: Lanes, F: PageFormat>(
+func weighRows<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ values: UnsafeRawPointer,

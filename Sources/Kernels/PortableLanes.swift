@@ -53,6 +53,8 @@ enum PortableLanes: Lanes {
     }
   }
 
+  static var holdsSixteenRows: Bool { false }
+
   static func prefetch(_ p: UnsafeRawPointer) {}
 
   static func table(_ p: UnsafeRawPointer) -> Table { p.loadUnaligned(as: Table.self) }

@@ -125,6 +125,9 @@ extension AVX2Lanes {
   static func loadBFloat16(_ p: UnsafeRawPointer) -> SIMD16<Float> { lanes_load_bf16(p) }
 
   @inline(__always)
+  static var holdsSixteenRows: Bool { false }
+
+  @inline(__always)
   static func prefetch(_ p: UnsafeRawPointer) { lanes_prefetch(p) }
 }
 

@@ -92,6 +92,17 @@ private let skewed = Codebook([
         context.linear(some, w, into: &y)
         #expect(bits(y) == Array(bits(all).prefix(batch * n)), "batch \(batch)")
       }
+      // Large batches may go another way; their first tokens are the same.
+      for batch in [18, 23, 41, 74] {
+        let more = sample(rows: batch, columns: k, seed: 33)
+        var y = Matrix(rows: batch, columns: n)
+        context.linear(more, w, into: &y)
+        for t in [0, 5, batch / 2, batch - 1] {
+          var one = Matrix(rows: 1, columns: n)
+          context.linear(rows(t..<(t + 1), of: more), w, into: &one)
+          #expect(y.row(t).map(\.bitPattern) == bits(one), "token \(t) of \(batch)")
+        }
+      }
       let last = rows(16..<17, of: x)
       var y = Matrix(rows: 1, columns: n)
       context.linear(last, w, into: &y)

@@ -52,6 +52,25 @@ LANES lanes_i32x8 lanes_pair_scale8(const void *p) {
 }
 #endif
 
+#if defined(__AVX2__)
+// Bytes 0 and 2 of each lane as int16, times the int16 of `scale`: at most 127².
+LANES lanes_i32x8 lanes_even_pairs8(lanes_u32x8 bytes, lanes_i32x8 scale) {
+  __m256i wide = _mm256_srai_epi16(_mm256_slli_epi16((__m256i)bytes, 8), 8);
+  return (lanes_i32x8)_mm256_mullo_epi16(wide, (__m256i)scale);
+}
+
+// Bytes 1 and 3 of each lane as int16, times the int16 of `scale`.
+LANES lanes_i32x8 lanes_odd_pairs8(lanes_u32x8 bytes, lanes_i32x8 scale) {
+  return (lanes_i32x8)_mm256_mullo_epi16(
+      _mm256_srai_epi16((__m256i)bytes, 8), (__m256i)scale);
+}
+
+// sums + w · x for 2 int16 products a lane, x 2 int16 broadcast.
+LANES lanes_i32x8 lanes_pair_dot8(lanes_i32x8 sums, lanes_i32x8 w, lanes_i32x8 x) {
+  return sums + (lanes_i32x8)_mm256_madd_epi16((__m256i)w, (__m256i)x);
+}
+#endif
+
 #if defined(__AVX512VNNI__)
 // Each byte of `codes` selects one of the 16 bytes of a table that fills each 128-bit lane.
 LANES lanes_u32x16 lanes_lookup16(lanes_u32x16 table, lanes_u32x16 codes) {

@@ -1,0 +1,228 @@
+// Products of many tokens on AVX2. The byte multiply-add of `dot` needs a third instruction for
+// signs; with weights widened to int16, group scales included, two multiply-adds of pairs do the
+// work of its three. The widened 256 k of a tile, the panel, stay in the first-level cache while
+// tokens pass by six at a time.
+//
+// Pairs of a record are (k, k+2) and (k+1, k+3): what shifting bytes within words yields.
+
+import CIntrinsics
+import KernelCore
+
+extension AVX2Lanes {
+  // With fewer tokens widening costs more than it saves.
+  static var panelTokens: Int { 18 }
+  static var panelLimit: Int { 36 }
+  static var panelUnit: Int { 6 }
+
+  /// Turns 32 int8 codes into 32 int16 in the order of the pairs.
+  @inline(__always)
+  static func completePanel(_ record: UnsafeMutableRawPointer) {
+    let bytes = record.assumingMemoryBound(to: Int8.self)
+    let words = record.assumingMemoryBound(to: Int16.self)
+    // From the end, so that no code is overwritten before it is read.
+    for group in (0..<8).reversed() {
+      let k = bytes + group * 4
+      let (a, b, c, d) = (k[0], k[1], k[2], k[3])
+      words[group * 4] = Int16(a)
+      words[group * 4 + 1] = Int16(c)
+      words[group * 4 + 2] = Int16(b)
+      words[group * 4 + 3] = Int16(d)
+    }
+  }
+
+  @inline(__always)
+  static func multiplyPanel(_ a: LinearArguments, _ pass: LinearPass, _ tile: Int) {
+    let tokens = pass.tokens
+    let records = a.columns / ActivationRecord.count
+    let blocks = (a.columns + ActivationRecord.scaleBlock - 1) / ActivationRecord.scaleBlock
+    let recordsInBlock = ActivationRecord.scaleBlock / ActivationRecord.count
+    let activations = a.activations + pass.first * records * ActivationRecord.bytes
+    let scales = a.activationScales + pass.first * blocks
+    let panel = pass.scratch.panel
+    let floats = pass.scratch.floats(0)
+    for token in 0..<(tokens * 2) {
+      (UnsafeMutableRawPointer(floats) + token * 32)
+        .storeBytes(of: SIMD8<Float>(repeating: 0), as: SIMD8<Float>.self)
+    }
+    for block in 0..<blocks {
+      let first = block * recordsInBlock
+      let count = Swift.min(recordsInBlock, records - first)
+      widen(a, tile, first, count, panel)
+      let x = activations + first * tokens * ActivationRecord.bytes
+      let blockScales = scales + block * tokens
+      var token = 0
+      while token + 6 <= tokens {
+        sixTokens(
+          panel,
+          x + token * ActivationRecord.bytes,
+          tokens,
+          count,
+          blockScales + token,
+          floats + token * 16
+        )
+        token += 6
+      }
+      while token < tokens {
+        oneToken(
+          panel,
+          x + token * ActivationRecord.bytes,
+          tokens,
+          count,
+          blockScales + token,
+          floats + token * 16
+        )
+        token += 1
+      }
+    }
+  }
+
+  /// Widens `count` times 32 k of a tile into the panel `[pair][16 rows]`.
+  @inline(__always)
+  private static func widen(
+    _ a: LinearArguments,
+    _ tile: Int,
+    _ first: Int,
+    _ count: Int,
+    _ panel: UnsafeMutableRawPointer
+  ) {
+    let table = withUnsafePointer(to: a.codebook) { Self.table(UnsafeRawPointer($0)) }
+    let isEight = a.encoding == .q8
+    let groups = a.encoding == .q4g16 ? 2 : 1
+    let blockBytes = isEight ? 512 : 256
+    var codes = a.codes + tile * a.tileBytes + first * blockBytes
+    var scales = a.groupScales + (tile * a.groups + first * groups) * 16
+    var out = panel
+    for _ in 0..<count {
+      var line = 0
+      while line < blockBytes {
+        prefetch(codes + (4096 + line))
+        line += 64
+      }
+      for half in 0..<2 {
+        let source = codes + half * 32
+        let target = out + half * 32
+        let scale = groupScale(scales + half * 8)
+        let second = groups == 2 ? groupScale(scales + 16 + half * 8) : scale
+        for index in 0..<8 {
+          let weights =
+            isEight
+            ? bytes(source + index * 64)
+            : index % 2 == 0
+              ? low(source + index / 2 * 64, table) : high(source + index / 2 * 64, table)
+          let factor = index < 4 ? scale : second
+          store(lanes_even_pairs8(weights, factor), to: target + index * 128)
+          store(lanes_odd_pairs8(weights, factor), to: target + index * 128 + 64)
+        }
+      }
+      codes += blockBytes
+      scales += groups * 16
+      out += 1024
+    }
+  }
+
+  @inline(__always)
+  private static func pair(_ x: UnsafeRawPointer) -> SIMD8<Int32> {
+    SIMD8(repeating: x.load(as: Int32.self))
+  }
+
+  /// `floats[0..<16] += scale · sums` for the two halves of a tile.
+  @inline(__always)
+  private static func finish(
+    _ low: SIMD8<Int32>,
+    _ high: SIMD8<Int32>,
+    _ scale: UnsafePointer<Float>,
+    _ floats: UnsafeMutablePointer<Float>
+  ) {
+    let sums = float(SIMD16(lowHalf: low, highHalf: high))
+    let out = UnsafeMutableRawPointer(floats)
+    let total = out.loadUnaligned(as: SIMD16<Float>.self)
+    out.storeBytes(
+      of: total.addingProduct(sums, SIMD16(repeating: scale[0])),
+      as: SIMD16<Float>.self
+    )
+  }
+
+  /// Adds `count` times 32 k of one token; records of a token lie `stride` records apart.
+  @inline(__always)
+  private static func oneToken(
+    _ panel: UnsafeRawPointer,
+    _ x: UnsafeRawPointer,
+    _ stride: Int,
+    _ count: Int,
+    _ scale: UnsafePointer<Float>,
+    _ floats: UnsafeMutablePointer<Float>
+  ) {
+    var low = SIMD8<Int32>(repeating: 0)
+    var high = low
+    var weights = panel
+    var record = x
+    for _ in 0..<count {
+      for index in 0..<16 {
+        let x = pair(record + index * 4)
+        low = lanes_pair_dot8(low, load(weights), x)
+        high = lanes_pair_dot8(high, load(weights + 32), x)
+        weights += 64
+      }
+      record += stride * ActivationRecord.bytes
+    }
+    finish(low, high, scale, floats)
+  }
+
+  /// `oneToken` for six adjacent tokens.
+  @inline(__always)
+  private static func sixTokens(
+    _ panel: UnsafeRawPointer,
+    _ x: UnsafeRawPointer,
+    _ stride: Int,
+    _ count: Int,
+    _ scale: UnsafePointer<Float>,
+    _ floats: UnsafeMutablePointer<Float>
+  ) {
+    var low0 = SIMD8<Int32>(repeating: 0)
+    var high0 = low0
+    var low1 = low0
+    var high1 = low0
+    var low2 = low0
+    var high2 = low0
+    var low3 = low0
+    var high3 = low0
+    var low4 = low0
+    var high4 = low0
+    var low5 = low0
+    var high5 = low0
+    var weights = panel
+    var record = x
+    for _ in 0..<count {
+      for index in 0..<16 {
+        let low = load(weights)
+        let high = load(weights + 32)
+        let x0 = pair(record + (index * 4))
+        low0 = lanes_pair_dot8(low0, low, x0)
+        high0 = lanes_pair_dot8(high0, high, x0)
+        let x1 = pair(record + (index * 4 + 64))
+        low1 = lanes_pair_dot8(low1, low, x1)
+        high1 = lanes_pair_dot8(high1, high, x1)
+        let x2 = pair(record + (index * 4 + 128))
+        low2 = lanes_pair_dot8(low2, low, x2)
+        high2 = lanes_pair_dot8(high2, high, x2)
+        let x3 = pair(record + (index * 4 + 192))
+        low3 = lanes_pair_dot8(low3, low, x3)
+        high3 = lanes_pair_dot8(high3, high, x3)
+        let x4 = pair(record + (index * 4 + 256))
+        low4 = lanes_pair_dot8(low4, low, x4)
+        high4 = lanes_pair_dot8(high4, high, x4)
+        let x5 = pair(record + (index * 4 + 320))
+        low5 = lanes_pair_dot8(low5, low, x5)
+        high5 = lanes_pair_dot8(high5, high, x5)
+        weights += 64
+      }
+      record += stride * ActivationRecord.bytes
+    }
+    finish(low0, high0, scale, floats)
+    finish(low1, high1, scale + 1, floats + 16)
+    finish(low2, high2, scale + 2, floats + 32)
+    finish(low3, high3, scale + 3, floats + 48)
+    finish(low4, high4, scale + 4, floats + 64)
+    finish(low5, high5, scale + 5, floats + 80)
+  }
+}
