@@ -233,6 +233,7 @@ func quantizedRecord<L: Lanes, F: CodeFormat>(
     L.prefetch(codes + (4096 + line))
     line += 64
   }
+  L.prefetch(scales + 512)
   var part = 0
   while part < 16 {
     let partCodes = codes + part * 4

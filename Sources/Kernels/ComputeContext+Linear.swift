@@ -6,7 +6,13 @@ import Tensors
 
 extension ComputeContext {
   /// Most tokens whose packed activations exist at once; more are taken in slabs.
-  private static var slab: Int { 512 }
+  ///
+  /// Some 3 MiB, so that activations stay in the last-level cache while weights stream past: reading
+  /// the weights again for each slab costs far less. A multiple of every tile of tokens.
+  private static func slab(columns: Int) -> Int {
+    let tokens = (3 << 20) / (columns * ActivationRecord.bytes / ActivationRecord.count)
+    return max(72, min(504, tokens / 36 * 36))
+  }
 
   /// `y[:, oᵢ ..< oᵢ + wᵢ.rows] = x wᵢᵀ (+ biasᵢ)` with oᵢ the rows of the matrices before: several
   /// matrices share one input, one quantisation and one barrier.
@@ -90,7 +96,7 @@ extension ComputeContext {
     )
     var first = 0
     while first < x.rows {
-      let tokens = min(Self.slab, x.rows - first)
+      let tokens = min(Self.slab(columns: max(x.columns, 1)), x.rows - first)
       let activations = pack(x, first: first, tokens: tokens, for: weights)
       var jobs: [LinearArguments] = []
       var column = 0

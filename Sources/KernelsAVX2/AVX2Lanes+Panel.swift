@@ -98,6 +98,7 @@ extension AVX2Lanes {
         prefetch(codes + (4096 + line))
         line += 64
       }
+      prefetch(scales + 512)
       for half in 0..<2 {
         let source = codes + half * 32
         let target = out + half * 32

@@ -159,7 +159,7 @@ private let skewed = Codebook([
     let x = sample(rows: 1030, columns: 40, seed: 62)
     var all = Matrix(rows: 1030, columns: 17)
     context.linear(x, w, into: &all)
-    for t in [0, 511, 512, 1023, 1024, 1029] {
+    for t in [0, 503, 504, 1007, 1008, 1029] {
       var y = Matrix(rows: 1, columns: 17)
       context.linear(rows(t..<(t + 1), of: x), w, into: &y)
       #expect(y.row(0) == all.row(t))
