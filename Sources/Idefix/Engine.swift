@@ -151,13 +151,17 @@ public final class Engine: Sendable {
         return continuation.finish(throwing: EngineError.overloaded(limit: openLimit))
       }
       let start = ContinuousClock.now
+      let handle = RequestHandle()
+      continuation.onTermination = { reason in
+        self.leave()
+        if case .cancelled = reason { handle.cancel { _ = self.mailbox.post(.cancel(id)) } }
+      }
       // Image decoding takes long enough to keep it off the caller's thread.
-      let preparation = Task {
+      Task {
         do {
           let prepared = try prepare(preparer)
           var receipt = CostReceipt()
           receipt.decodeImages.milliseconds = (ContinuousClock.now - start).milliseconds
-          try Task.checkCancellation()
           let submission = Mailbox.Submission(
             id: id,
             prepared: prepared,
@@ -166,17 +170,13 @@ public final class Engine: Sendable {
             emit: { continuation.yield($0) },
             close: { continuation.finish(throwing: $0) }
           )
-          guard mailbox.post(.submit(submission)) else { throw EngineError.shutDown }
+          try handle.submit {
+            guard mailbox.post(.submit(submission)) else { throw EngineError.shutDown }
+          }
         } catch {
           if error is EngineError { counters.update { $0.failed += 1 } }
           continuation.finish(throwing: error)
         }
-      }
-      continuation.onTermination = { reason in
-        self.leave()
-        guard case .cancelled = reason else { return }
-        preparation.cancel()
-        _ = self.mailbox.post(.cancel(id))
       }
     }
   }

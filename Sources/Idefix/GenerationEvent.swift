@@ -78,6 +78,9 @@ public struct TokenEvent: Sendable, Equatable {
   public var top: [TokenLogprob]
   /// Why the answer ends with this token; `nil` while it goes on.
   ///
+  /// Also `nil` for the last token of the rare answer that ends because no cache page is left; the
+  /// result says `length` then.
+  ///
   /// A front end that must mark its last message needs it with the token, not after it.
   public var finishReason: FinishReason?
 }

@@ -4,7 +4,7 @@
 /// Bounds the prefill share of steps that also decode.
 package struct StepPacer {
   /// A step with a prefill chunk may take this much longer than one without.
-  package static let stretch = 0.7
+  package static let stretch = 0.5
   /// Chunk while nothing was measured.
   package static let firstChunk = 16
 

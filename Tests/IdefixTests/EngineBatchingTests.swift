@@ -209,6 +209,25 @@ import Testing
     _ = try await engine.result(request(9))
   }
 
+  /// Refused and abandoned requests must not use up places.
+  @Test func requestsThatNeverRanLeaveNoTrace() async throws {
+    let engine = try await EchoEngine {
+      $0.maxSequences = 2
+      $0.maxWaiting = 2
+    }
+    for round in 0..<100 {
+      var bad = request(1)
+      bad.sampling.temperature = -1
+      await #expect(throws: EngineError.self) { _ = try await engine.result(bad) }
+      // Given up before anything could be heard of it.
+      _ = engine.engine.generate(request(UInt64(round)))
+      await engine.settle()
+    }
+    _ = try await engine.result(request(2))
+    await engine.settle()
+    #expect(engine.engine.metrics.running == 0 && engine.engine.metrics.pagesInUse == 0)
+  }
+
   @Test func shuttingDownEndsEveryStream() async throws {
     let engine = try await EchoEngine()
     engine.control.layerMicroseconds.store(1000, ordering: .relaxed)

@@ -111,6 +111,36 @@ import Testing
     for answer in together { #expect(answer == alone) }
   }
 
+  /// Sixteen examples with images, asked again with another question: only the question is computed.
+  @Test func aRepeatedPromptIsBitIdenticalToAColdOne() async throws {
+    let names = ["rgb_320x200.png", "rgba.png", "gray_l.png", "rgb_7x5.png"]
+    let shots = try (0..<16).flatMap { index -> [PromptPart] in
+      let bytes = try Fixture.bytes("images/" + names[index % names.count])
+      return [
+        .image(.encoded(bytes)), .text("Question: what is number \(index)? Answer: \(index)"),
+      ]
+    }
+    func ask(_ question: String) -> GenerationRequest {
+      var request = GenerationRequest(prompt: .interleaved(shots + [.text(question)]))
+      request.prompt.insertsEndOfUtterance = false
+      request.sampling.maxTokens = 12
+      request.sampling.logprobs = 4
+      return request
+    }
+    let cold = try await MicroModel.withEngine {
+      try await $0.result(ask("Question: who? Answer:"))
+    }
+    let warm = try await MicroModel.withEngine { engine in
+      _ = try await engine.result(ask("Where?"))
+      return try await engine.result(ask("Question: who? Answer:"))
+    }
+    #expect(warm.sequences == cold.sequences)
+    // Four different pictures among the sixteen.
+    #expect(cold.prompt.cachedTokens == 0 && cold.receipt.cachedImages == 12)
+    #expect(warm.receipt.computedTokens < 40 && warm.receipt.encodeImages.milliseconds == 0)
+    #expect(warm.receipt.computedTokens + warm.prompt.cachedTokens == warm.prompt.tokens.count)
+  }
+
   @Test func filesThatAreNoModelsAreNamed() async throws {
     await #expect(throws: EngineError.noSuchModel(path: "/no/such/file.idfx")) {
       _ = try await Engine.load(from: "/no/such/file.idfx")

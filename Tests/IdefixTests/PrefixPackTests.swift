@@ -166,7 +166,7 @@ import Testing
   @Test func aLongPromptDoesNotStallAStream() async throws {
     // Other tests may take the processor away at any time, so the best of a few attempts counts.
     var best = Double.infinity
-    for attempt in 0..<6 where best > 2 {
+    for attempt in 0..<10 where best > 2 {
       let engine = try await EchoEngine(pages: 4000, tokensPerStep: 512, contextTokens: 2048)
       engine.control.layerMicroseconds.store(2000, ordering: .relaxed)
       engine.control.tokenMicroseconds.store(100, ordering: .relaxed)
