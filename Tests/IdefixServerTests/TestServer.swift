@@ -71,7 +71,8 @@ extension TestResponse {
 
   /// Payloads of the stream's `data:` lines.
   var events: [String] {
-    text.split(separator: "\n").filter { $0.hasPrefix("data:") }.map { String($0.dropFirst(5)) }
+    text.split(separator: "\n").filter { $0.hasPrefix("data:") }
+      .map { $0.dropFirst(5).trimmingCharacters(in: .whitespaces) }
   }
 
   /// Payloads of the stream's `data:` lines as JSON; `[DONE]` left out.

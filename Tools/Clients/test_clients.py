@@ -270,7 +270,7 @@ def test_info_health_and_tokens(server):
     ).json()
     assert tokens[0]["id"] == 1
     for token in tokens[1:]:
-        assert "Hello world"[token["start"] : token["stop"]] == token["text"].strip()
+        assert "Hello world"[token["start"] : token["stop"]].strip() == token["text"].strip()
     chat = requests.post(
         f"{server}/chat_tokenize",
         json={"messages": [{"role": "user", "content": "Hi"}]},

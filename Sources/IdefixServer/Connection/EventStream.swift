@@ -21,8 +21,8 @@ struct EventSink: Sendable {
     try send(value, after: ":")
   }
 
-  /// Sends OpenAI's end mark.
-  func sendDone() { frames.yield(ByteBuffer(string: "data:[DONE]\n\n")) }
+  /// Sends OpenAI's end mark, with the space that huggingface_hub insists on.
+  func sendDone() { frames.yield(ByteBuffer(string: "data: [DONE]\n\n")) }
 
   private func send(_ value: some Encodable, after lead: String) throws {
     var frame = ByteBuffer(string: lead)
