@@ -28,7 +28,8 @@ struct TokenizeRoutes: Sendable {
         try await inference.image(at: $0)
       }
       let tokens = try inference.engine.tokenize(prompt)
-      let text = tokens.dropFirst().map(\.text).joined()
+      // The tokenizer's own space before the first word is no part of the template.
+      let text = String(tokens.dropFirst().map(\.text).joined().drop { $0 == " " })
       return try Response.json(
         ChatTokenizeReply(tokenizeResponse: Self.place(tokens, in: text), templatedText: text)
       )
