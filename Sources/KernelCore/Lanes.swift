@@ -88,6 +88,14 @@ public protocol Lanes {
   /// Completes the second half of an `ActivationRecord` whose 32 int8 codes are in place.
   static func complete(_ record: UnsafeMutableRawPointer)
 
+  /// The multiply-add instructions of `dot` alone, whatever the result: the yardstick of peak rates.
+  static func bareDot(
+    _ sums: Sums,
+    _ weights: Weights,
+    _ x: UnsafeRawPointer,
+    _ scale: GroupScale
+  ) -> Sums
+
   // MARK: integer products of many tokens, where the instruction set has a way of its own
 
   /// Fewest tokens of a call that take `multiplyPanel`; `Int.max` where there is none.
@@ -105,6 +113,16 @@ public protocol Lanes {
 }
 
 extension Lanes {
+  /// Same as `dot`.
+  @inlinable @inline(__always)
+  public static func bareDot(
+    _ sums: Sums,
+    _ weights: Weights,
+    _ x: UnsafeRawPointer,
+    _ scale: GroupScale
+  ) -> Sums {
+    dot(sums, weights, x, scale)
+  }
   /// No tokens take a panel.
   @inlinable @inline(__always)
   public static var panelTokens: Int { .max }

@@ -33,10 +33,11 @@ public func readLines<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer, _ lines: Int) 
 @inlinable @inline(__always)
 public func productsPerTurn<L: Lanes>(_: L.Type) -> Int { 8 * 4 * L.partRows }
 
-/// Performs `turns` times eight independent int8 dot products on registers and one cache line; the
+/// Performs `turns` times eight independent int8 dot products on registers and the 2 KiB at `p`; the
 /// result depends on all of them.
 @inlinable @inline(__always)
 public func multiplyRegisters<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer, _ turns: Int) -> UInt32 {
+  // Operands change from turn to turn, so that no product can be kept from the turn before.
   let w = L.bytes(p)
   let scale = L.groupScale(p)
   var a = L.load(p)
@@ -47,24 +48,22 @@ public func multiplyRegisters<L: Lanes>(_: L.Type, _ p: UnsafeRawPointer, _ turn
   var f = a
   var g = a
   var h = a
-  for _ in 0..<turns {
-    a = L.dot(a, w, p, scale)
-    b = L.dot(b, w, p + 4, scale)
-    c = L.dot(c, w, p + 8, scale)
-    d = L.dot(d, w, p + 12, scale)
-    e = L.dot(e, w, p + 16, scale)
-    f = L.dot(f, w, p + 20, scale)
-    g = L.dot(g, w, p + 24, scale)
-    h = L.dot(h, w, p + 28, scale)
+  for turn in 0..<turns {
+    let x = p + (turn & 31) * 64
+    a = L.bareDot(a, w, x, scale)
+    b = L.bareDot(b, w, x + 4, scale)
+    c = L.bareDot(c, w, x + 8, scale)
+    d = L.bareDot(d, w, x + 12, scale)
+    e = L.bareDot(e, w, x + 16, scale)
+    f = L.bareDot(f, w, x + 20, scale)
+    g = L.bareDot(g, w, x + 24, scale)
+    h = L.bareDot(h, w, x + 28, scale)
   }
-  let ab = L.end(a, b, scale)
-  let cd = L.end(c, d, scale)
-  let ef = L.end(e, f, scale)
-  let gh = L.end(g, h, scale)
+  let all = L.add(L.add(L.add(a, b), L.add(c, d)), L.add(L.add(e, f), L.add(g, h)))
   var sums = SIMD16<UInt32>(repeating: 0)
   return withUnsafeMutableBytes(of: &sums) { bytes in
     guard let out = bytes.baseAddress else { return 0 }
-    L.store(L.end(L.end(ab, cd, scale), L.end(ef, gh, scale), scale), to: out)
+    L.store(all, to: out)
     return out.load(as: UInt32.self)
   }
 }

@@ -79,6 +79,16 @@ enum AVX2Lanes: Lanes {
   static func add(_ a: Sums, _ b: Sums) -> Sums { a &+ b }
 
   @inline(__always)
+  static func bareDot(
+    _ sums: Sums,
+    _ weights: Weights,
+    _ x: UnsafeRawPointer,
+    _ scale: GroupScale
+  ) -> Sums {
+    lanes_bare_dot8(sums, weights, x.load(as: UInt32.self), scale)
+  }
+
+  @inline(__always)
   static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums { sums }
 
   @inline(__always)

@@ -45,6 +45,13 @@ LANES lanes_i32x8 lanes_dot8(
   return sums + (lanes_i32x8)_mm256_madd_epi16(pairs, (__m256i)scale);
 }
 
+// The multiply-adds of `lanes_dot8` without its signs: exact only where no weight is negative.
+LANES lanes_i32x8 lanes_bare_dot8(
+    lanes_i32x8 sums, lanes_u32x8 w, uint32_t x, lanes_i32x8 scale) {
+  __m256i pairs = _mm256_maddubs_epi16((__m256i)w, _mm256_set1_epi32((int)x));
+  return sums + (lanes_i32x8)_mm256_madd_epi16(pairs, (__m256i)scale);
+}
+
 // 8 int8 at `p`, each as two equal int16 of a lane.
 LANES lanes_i32x8 lanes_pair_scale8(const void *p) {
   __m256i wide = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
