@@ -55,4 +55,12 @@ import Testing
       for try await isRight in group { #expect(isRight) }
     }
   }
+
+  @Test(arguments: ISA.available)
+  func theProbeMeasuresWork(_ isa: ISA) throws {
+    let probe = MachineProbe(context: try ComputeContext(isa: isa, threads: 2), bytes: 4 << 20)
+    // No processor reads 10 TB/s or multiplies 10^15 times a second: such a figure is dropped work.
+    #expect((1e6...1e13).contains(probe.readBytesPerSecond()))
+    #expect((1e6...1e15).contains(probe.productsPerSecond()))
+  }
 }
