@@ -69,6 +69,15 @@ package struct ContentKey: Hashable, Sendable {
     return ContentKey(hash)
   }
 
+  /// The name of an image file for one tenant.
+  package static func file(_ bytes: [UInt8], tenant: String) -> ContentKey {
+    var hash = SHA256()
+    hash.update(data: Array("idefix file 1".utf8))
+    hash.append(tenant)
+    hash.update(data: bytes)
+    return ContentKey(hash)
+  }
+
   /// A digest of an image's processed pixels, which determine everything the model sees of it.
   package static func digest(pixels: [Float], side: Int) -> ContentKey {
     var hash = SHA256()

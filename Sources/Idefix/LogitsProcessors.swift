@@ -89,17 +89,26 @@ package struct LogitsProcessors: Sendable {
     for index in scores.indices where scores[index] < threshold { scores[index] = -.infinity }
   }
 
-  /// Drops the least probable tokens whose cumulative probability is at most `1 - mass`.
+  /// Keeps the most probable tokens until what is left has at most probability `1 - mass`.
   private static func keepNucleus(_ mass: Double, of scores: inout [Float]) {
     let total = ScoreMath.logSumExp(scores)
-    // Least probable first; of equals the larger id goes first.
-    let order = scores.indices.filter { scores[$0] > -.infinity }
-      .sorted { scores[$0] != scores[$1] ? scores[$0] < scores[$1] : $0 > $1 }
-    var sum = 0.0
-    for index in order.dropLast() {
-      sum += ScoreMath.exp(Double(scores[index]) - total)
-      guard sum <= 1 - mass else { return }
-      scores[index] = -.infinity
+    // A few tokens nearly always suffice; sorting all of them would cost more than the rest of a step.
+    var count = 128
+    while true {
+      let best = TopSelection.largest(count, of: scores)
+      var above = 0.0
+      var kept = 0
+      while kept < best.count, above < mass || kept == 0 {
+        above += ScoreMath.exp(Double(scores[best[kept]]) - total)
+        kept += 1
+      }
+      guard kept == best.count, best.count < scores.count else {
+        var filtered = [Float](repeating: -.infinity, count: scores.count)
+        for index in best.prefix(kept) { filtered[index] = scores[index] }
+        scores = filtered
+        return
+      }
+      count *= 16
     }
   }
 

@@ -12,6 +12,7 @@ package struct RequestPreparer: Sendable {
   private let vocabularySize: Int
   private let contextTokens: Int
   private let options: EngineOptions
+  private let decoded = DecodedImages()
 
   /// A preparer for one model.
   package init(
@@ -123,25 +124,42 @@ package struct RequestPreparer: Sendable {
     var prepared: [PreparedImage] = []
     let images = prompt.images
     for index in range {
-      let values: [Float]
-      switch images[index].content {
-      case .pixels(let pixels): values = pixels
-      case .encoded(let bytes):
-        do {
-          values = processor.process(try ImageDecoder.decode(bytes, limits: limits))
-        } catch {
-          throw .invalidImage(index: index, reason: Self.clause(error.description))
-        }
-      }
-      let side = processor.imageSize
+      prepared.append(try self.image(images[index], at: index, limits, salt: salt(tenant)))
+    }
+    return prepared
+  }
+
+  private func image(
+    _ input: ImageInput,
+    at index: Int,
+    _ limits: ImageLimits,
+    salt: String
+  ) throws(EngineError) -> PreparedImage {
+    let side = processor.imageSize
+    switch input.content {
+    case .pixels(let values):
       guard let pixels = PixelTensor(height: side, width: side, values: values) else {
         throw .invalidImage(index: index, reason: "it needs 3 · \(side) · \(side) pixel values")
       }
       let digest = ContentKey.digest(pixels: values, side: side)
-      let key = ContentKey.image(digest: digest, tenant: salt(tenant))
-      prepared.append(PreparedImage(pixels: pixels, digest: digest, key: key))
+      return PreparedImage(
+        pixels: pixels,
+        digest: digest,
+        key: .image(digest: digest, tenant: salt)
+      )
+    case .encoded(let bytes):
+      let name = ContentKey.file(bytes, tenant: salt)
+      if let known = decoded.image(name) { return known }
+      let values: [Float]
+      do {
+        values = processor.process(try ImageDecoder.decode(bytes, limits: limits))
+      } catch {
+        throw .invalidImage(index: index, reason: Self.clause(error.description))
+      }
+      let image = try self.image(.pixels(values), at: index, limits, salt: salt)
+      decoded.keep(image, as: name)
+      return image
     }
-    return prepared
   }
 
   /// Prepares a prompt whose state is to be computed and kept, without an answer.

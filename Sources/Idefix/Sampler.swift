@@ -76,20 +76,21 @@ package struct Sampler: Sendable {
 
   private func pick(_ scores: [Float], at position: Int) -> Int {
     let largest = Double(scores.max() ?? 0)
-    var cumulative: [(index: Int, sum: Double)] = []
+    var weights = [Double](repeating: 0, count: scores.count)
     var sum = 0.0
-    for index in scores.indices where scores[index] > -.infinity {
-      sum += ScoreMath.exp(Double(scores[index]) - largest)
-      cumulative.append((index, sum))
+    for (index, score) in scores.enumerated() where score > -.infinity {
+      weights[index] = ScoreMath.exp(Double(score) - largest)
+      sum += weights[index]
     }
+    // The first token whose cumulative sum exceeds the target.
     let target = random.uniform(at: position) * sum
-    // First entry whose cumulative sum exceeds the target.
-    var low = 0
-    var high = cumulative.count - 1
-    while low < high {
-      let middle = (low + high) / 2
-      if cumulative[middle].sum > target { high = middle } else { low = middle + 1 }
+    var cumulative = 0.0
+    var last = 0
+    for (index, weight) in weights.enumerated() where weight > 0 {
+      cumulative += weight
+      last = index
+      if cumulative > target { break }
     }
-    return cumulative[low].index
+    return last
   }
 }
