@@ -21,7 +21,11 @@ public enum ImageReference: Sendable, Hashable {
     switch self {
     case .file(let file):
       path = file
-      bytes = try Self.read(file, offset: 0, length: Self.limit)
+      let whole = try Self.read(file, offset: 0, length: Self.limit + 1)
+      guard whole.count <= Self.limit else {
+        throw .invalidData(path: path, line: nil, reason: "the image is too large")
+      }
+      bytes = whole
     case .base64(let file, let offset, let length):
       path = file
       bytes = Data(base64Encoded: try Self.read(file, offset: offset, length: length))

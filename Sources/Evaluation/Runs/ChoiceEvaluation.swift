@@ -44,15 +44,11 @@ public struct ChoiceEvaluation: Sendable {
           shots: shots.examples(at: index, excluding: item.id),
           letters: usesLetters
         )
+        let prompt = try Prompt.evaluation(parts, parsesSpecial: parsesSpecial)
         var scores = ChoiceScores(logprobs: [], bytes: [])
         for (letter, choice) in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", item.choices) {
           let text = usesLetters ? String(letter) : choice
-          let continuation = try Continuation(
-            text,
-            after: parts,
-            parsesSpecial: parsesSpecial,
-            engine: engine
-          )
+          let continuation = try Continuation(text, after: prompt, engine: engine)
           let scored = try await engine.score(ScoreRequest(prompt: continuation.prompt))
           let sum = scored[continuation.range].reduce(0.0) { $0 + Double($1.logprob ?? 0) }
           scores.logprobs.append(sum)

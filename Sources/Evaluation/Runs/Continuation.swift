@@ -10,13 +10,11 @@ struct Continuation {
   /// Tokens of the whole that belong to the text.
   let range: Range<Int>
 
-  /// Puts `text` after a prompt, with a space between if there is none.
-  init(
-    _ text: String,
-    after parts: [EvaluationItem.Part],
-    parsesSpecial: Bool,
-    engine: Engine
-  ) throws {
+  /// Puts `text` after an interleaved prompt, with a space between if there is none.
+  init(_ text: String, after before: Prompt, engine: Engine) throws {
+    guard case .interleaved(let parts) = before.content else {
+      throw EvaluationError.unsuitable(reason: "Only interleaved prompts can be continued")
+    }
     var whole = parts
     if case .text(let before)? = parts.last {
       let joint = before.last?.isWhitespace ?? true ? "" : " "
@@ -24,8 +22,10 @@ struct Continuation {
     } else {
       whole.append(.text(text))
     }
-    prompt = try Prompt.evaluation(whole, parsesSpecial: parsesSpecial)
-    let short = try engine.tokenize(Prompt.evaluation(parts, parsesSpecial: parsesSpecial))
+    var longer = before
+    longer.content = .interleaved(whole)
+    prompt = longer
+    let short = try engine.tokenize(before)
     let long = try engine.tokenize(prompt)
     let shared = zip(short, long).prefix { $0.id == $1.id }.count
     guard shared > 0, shared < long.count else {

@@ -186,7 +186,13 @@ public final class DistributionWriter: ResultStore {
     bytes += Self.bytes(UInt32(name.count)) + Self.bytes(UInt32(record.tokens.count)) + name
     for token in record.tokens { bytes += Self.bytes(UInt32(bitPattern: token)) }
     for row in record.distributions {
-      for value in row { bytes += Self.bytes(value.bitPattern) }
+      for value in row {
+        let bits = value.bitPattern
+        bytes.append(UInt8(truncatingIfNeeded: bits))
+        bytes.append(UInt8(truncatingIfNeeded: bits >> 8))
+        bytes.append(UInt8(truncatingIfNeeded: bits >> 16))
+        bytes.append(UInt8(truncatingIfNeeded: bits >> 24))
+      }
     }
     do {
       try handle.write(contentsOf: Data(bytes))

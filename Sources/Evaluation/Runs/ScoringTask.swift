@@ -68,16 +68,11 @@ public struct ScoringTask: Sendable {
       return (Prompt(.tokens(window.tokens)), Array((count - window.predicted)..<count))
     case .item(let item, let template):
       let (parts, parsesSpecial) = try template.parts(for: item)
+      let prompt = try Prompt.evaluation(parts, parsesSpecial: parsesSpecial)
       if let answer = item.answers.first {
-        let continuation = try Continuation(
-          answer,
-          after: parts,
-          parsesSpecial: parsesSpecial,
-          engine: engine
-        )
+        let continuation = try Continuation(answer, after: prompt, engine: engine)
         return (continuation.prompt, Array(continuation.range))
       }
-      let prompt = try Prompt.evaluation(parts, parsesSpecial: parsesSpecial)
       let tokens = try engine.tokenize(prompt)
       return (prompt, tokens.indices.dropFirst().filter { !tokens[$0].isSpecial })
     }

@@ -49,9 +49,9 @@ struct EvalArguments: ParsableArguments {
   /// The results so far of a run.
   func log<Record>(_ header: RunHeader) throws -> ResultsLog<Record> {
     guard let results else { return ResultsLog() }
-    do {
+    do throws(EvaluationError) {
       return try ResultsLog(path: results, header: header, startsAnew: fresh)
-    } catch let error as EvaluationError {
+    } catch {
       guard case .mismatch = error else { throw error }
       throw CommandFailure(.data, "\(error) --fresh replaces it.")
     }
@@ -60,7 +60,7 @@ struct EvalArguments: ParsableArguments {
   /// Loads a model with room for the requests in flight.
   func loadEngine(_ path: String?, _ model: ModelArguments) async throws -> Engine {
     var options = model.engineOptions
-    options.maxSequences = min(inFlight, options.maxSequences)
+    options.maxSequences = inFlight
     options.maxWaiting = max(inFlight, options.maxWaiting)
     return try await Engine.load(from: try ModelPath.resolve(path), options: options)
   }
