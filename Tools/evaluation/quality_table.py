@@ -58,12 +58,17 @@ def main():
     recipes = ["f32", *a.recipes.split(",")]
     lines = ["| | bits a weight | KL text | KL images | top-1 text | top-1 images | RMS Δp images | " + " | ".join(tasks) + " |",
              "| --- |" + " --- |" * (6 + len(tasks))]  # fmt: skip
-    for recipe in recipes:
-        name = os.path.splitext(os.path.basename(recipe))[0]
-        model = place(name + ".idfx")
+    models = {r: place(os.path.splitext(os.path.basename(r))[0] + ".idfx") for r in recipes}
+    for recipe, model in models.items():
         if not os.path.exists(model):
             idefix("convert", a.checkpoint, "-o", model, "--recipe", recipe, "--quiet", "--json")
-        bits = json.loads(idefix("inspect", model, "--json"))["bits_per_weight"]
+    facts = {r: json.loads(idefix("inspect", m, "--json")) for r, m in models.items()}
+    if any(f["sources"] != facts["f32"]["sources"] for f in facts.values()):
+        sys.exit(f"the files in {work} are of different checkpoints; remove them, or choose another --work")
+    for recipe in recipes:
+        name = os.path.splitext(os.path.basename(recipe))[0]
+        model = models[recipe]
+        bits = facts[recipe]["bits_per_weight"]
         found = {}
         for source, words in sources.items():
             reference = place("reference", source)
