@@ -253,7 +253,10 @@ final class EngineLoop {
   private func end(_ request: RequestState) {
     request.isEnded = true
     for sequence in request.live { scheduler.remove(sequence) }
+    // Sequences hold their request: what the request holds of them has to go, or neither ever does.
     request.live = []
+    request.finished = []
+    request.beams = nil
     requests[request.id] = nil
   }
 
