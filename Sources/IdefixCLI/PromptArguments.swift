@@ -71,7 +71,7 @@ struct PromptArguments: ParsableArguments {
     for path in images {
       parts.append(.image(.encoded(try UserFile.read(path))))
     }
-    if let text = try promptFile.map(Self.text(ofFile:)) ?? text {
+    if let text = try promptFile.map(UserFile.text) ?? text {
       if markdown {
         for piece in MarkdownPrompt.pieces(of: text) {
           switch piece {
@@ -93,14 +93,6 @@ struct PromptArguments: ParsableArguments {
       ? Prompt.chat([ChatMessage(role: .user, content: parts)]) : Prompt.interleaved(parts)
     prompt.parsesSpecialTokens = parseSpecial
     return NamedPrompt(prompt: prompt, imageNames: names)
-  }
-
-  private static func text(ofFile path: String) throws -> String {
-    let bytes = path == "-" ? try UserFile.readStandardInput() : try UserFile.read(path)
-    guard let text = String(validating: bytes, as: UTF8.self) else {
-      throw CommandFailure(.data, "\(path) is not UTF-8 text.")
-    }
-    return text
   }
 }
 
@@ -154,6 +146,15 @@ enum UserFile {
     } catch {
       throw CommandFailure(.inputOutput, "\(path) cannot be read.")
     }
+  }
+
+  /// The UTF-8 text of a file; `-` is standard input.
+  static func text(_ path: String) throws -> String {
+    let bytes = path == "-" ? try readStandardInput() : try read(path)
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw CommandFailure(.data, "\(path) is not UTF-8 text.")
+    }
+    return text
   }
 
   /// Everything on standard input.

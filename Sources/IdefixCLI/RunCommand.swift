@@ -24,6 +24,7 @@ struct RunCommand: Subcommand {
 
   @OptionGroup(title: "Prompt") var promptArguments: PromptArguments
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
+  @OptionGroup(title: "Answer") var answerArguments: AnswerArguments
   @OptionGroup(title: "Model") var model: ModelArguments
 
   @Flag(help: "Print one JSON document instead of text.")
@@ -38,7 +39,8 @@ struct RunCommand: Subcommand {
     let engine = try await model.loadEngine(names.model)
     let loadTime = ContinuousClock.now - start
     let prompt = try promptArguments.prompt(text: names.prompt, isInstruct: engine.info.isInstruct)
-    let request = GenerationRequest(prompt: prompt.prompt, sampling: sampling.options)
+    var request = GenerationRequest(prompt: prompt.prompt, sampling: sampling.options)
+    try answerArguments.apply(to: &request)
     let result: GenerationResult
     do {
       result = try await stream(request, from: engine)
