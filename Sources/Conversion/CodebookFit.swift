@@ -11,7 +11,7 @@ enum CodebookFit {
   /// Most weights in a sample.
   static let sampleWeights = 1 << 16
   /// Rounds of codes → values → scales.
-  static let rounds = 16
+  static let rounds = 24
 
   /// Where fitting starts: what it finds for normally distributed weights in groups of 16 and of 32.
   static func start(group: Int) -> [Float] {

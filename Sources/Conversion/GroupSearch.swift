@@ -26,14 +26,14 @@ struct GroupSearch {
     var energy: Lanes
   }
 
-  /// A search in groups of `group` columns over five scales each.
+  /// A search in groups of `group` columns over six or seven scales each.
   ///
   /// The factors were chosen greedily on normal and Student-t weights; they come within 2 % of the
   /// error that thirty leave.
   init(table: CodebookTable, group: Int) {
     self.table = table
-    factors = group < 32 ? [1.02, 0.82, 0.98] : [1.02, 0.94, 1.1, 0.82]
-    oppositeFactors = group < 32 ? [1.02, 0.98] : [1.02]
+    factors = group < 32 ? [1.02, 0.82, 0.98] : [1.02, 0.94, 1.1, 0.82, 0.98]
+    oppositeFactors = group < 32 ? [1.02, 0.98, 0.74] : [1.02, 0.98]
   }
 
   /// Assigns nearest entries for `1 / scale = inverse` and correlates.

@@ -34,18 +34,19 @@ struct LaneTile: ~Copyable {
     for index in (count * columns)..<(PackedLayout.tileRows * columns) { rows[index] = 0 }
     rows.withElements { rows in
       vectors.withMutableElements { vectors in
-        guard let base = rows.baseAddress else { return }
-        // Sixteen columns at a time: rows lie a multiple of 4 KiB apart in most models, and taking one
-        // element of each in turn would miss the first-level cache every time.
-        let whole = columns / 16 * 16
-        for start in stride(from: 0, to: whole, by: 16) {
+        // Runs of one row, 256 vectors at a time: rows lie a multiple of 4 KiB apart in most
+        // models, and reading one element of each in turn would miss the first-level cache every time.
+        let output = UnsafeMutableRawBufferPointer(vectors)
+        for start in stride(from: 0, to: columns, by: 256) {
           for lane in 0..<PackedLayout.tileRows {
-            let row = base + (lane &* columns &+ start)
-            for k in 0..<16 { vectors[start &+ k][lane] = row[k] }
+            for k in start..<min(start &+ 256, columns) {
+              output.storeBytes(
+                of: rows[lane &* columns &+ k],
+                toByteOffset: k &* 64 &+ lane &* 4,
+                as: Float.self
+              )
+            }
           }
-        }
-        for k in whole..<columns {
-          for lane in 0..<PackedLayout.tileRows { vectors[k][lane] = base[lane &* columns &+ k] }
         }
       }
     }

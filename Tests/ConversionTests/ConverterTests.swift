@@ -354,6 +354,33 @@ struct Converted {
     }
   }
 
+  /// Bits in memory, all scales counted, of the 4-bit weights of the published 9b and 80b shapes.
+  @Test(arguments: [(4096, 11008, 32), (8192, 22016, 80)])
+  func fourBitRecipesKeepTheirSize(_ hidden: Int, _ inner: Int, _ layers: Int) throws {
+    let json = """
+      {"hidden_size": \(hidden), "intermediate_size": \(inner), "num_hidden_layers": \(layers),
+       "num_attention_heads": 32, "additional_vocab_size": 2, "cross_layer_interval": 4,
+       "qk_layer_norms": true, "use_resampler": true, "vision_config": {"embed_dim": 1280},
+       "perceiver_config": {"qk_layer_norms_perceiver": true}}
+      """
+    let configuration = try Configuration(json: Array(json.utf8))
+    for (recipe, limit) in [(QuantizationRecipe.q4, 4.5), (.q4Small, 4.32)] {
+      var bytes = 0
+      var weights = 0
+      for weight in WeightNames.inventory(of: configuration) {
+        guard let encoding = recipe.encoding(for: weight.role), encoding.hasCodebook else {
+          continue
+        }
+        let rows = weight.shapes[0][0]
+        let columns = weight.shapes[0].dropFirst().reduce(1, *)
+        let layout = try #require(PackedLayout(rows: rows, columns: columns, encoding: encoding))
+        bytes += layout.byteCount
+        weights += rows * columns
+      }
+      #expect(Double(bytes) * 8 / Double(weights) <= limit)
+    }
+  }
+
   @Test func aFileThatIsNotThereIsNoInput() {
     let error = #expect(throws: ConversionError.self) { try QuantizationRecipe.named("/no/such") }
     #expect(error?.kind == .noInput)

@@ -1,0 +1,93 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `idefix convert` killed at random moments, with SIGKILL: nothing half-written ever has the final name,
+/// and what the same command makes of the rest is, byte for byte, what an undisturbed run makes.
+@Suite struct InterruptedConversionTests {
+  private static let checkpoint = Fixture.url("models/micro-sharded").path
+  private static let kills = 50
+
+  private func arguments(_ output: String) -> [String] {
+    // The slowest level leaves the most moments to be killed in.
+    ["convert", Self.checkpoint, "-o", output, "--quiet", "--level", "19"]
+  }
+
+  /// Starts a conversion and kills it after `delay`; whether it had finished before.
+  private func convert(to output: String, killedAfter delay: Duration) throws -> Bool {
+    let process = Process()
+    process.executableURL = IdefixProcess.binary
+    process.arguments = arguments(output)
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    let deadline = ContinuousClock.now + delay
+    while process.isRunning, ContinuousClock.now < deadline { usleep(500) }
+    if process.isRunning { kill(process.processIdentifier, SIGKILL) }
+    process.waitUntilExit()
+    return process.terminationReason == .exit && process.terminationStatus == 0
+  }
+
+  @Test func killedConversionsResumeToTheSameBytes() throws {
+    let folder = try ScratchFolder()
+    let started = ContinuousClock.now
+    let whole = folder.path("whole.idfx")
+    let run = try IdefixProcess.run(arguments(whole))
+    #expect(run.status == 0, "\(run.errors)")
+    let duration = started.duration(to: .now)
+    let expected = try Data(contentsOf: URL(filePath: whole))
+
+    let output = folder.path("killed.idfx")
+    var random = SeededGenerator(seed: 12)
+    var kills = 0
+    var conversions = 0
+    while kills < Self.kills || conversions == 0 {
+      let share = Int.random(in: 0..<1000, using: &random)
+      let finished = try convert(to: output, killedAfter: duration * share / 1000)
+      if !finished { kills += 1 }
+      // A kill may come between the rename and the exit: then the file is there, and must be whole.
+      guard finished || FileManager.default.fileExists(atPath: output) else { continue }
+      #expect(try Data(contentsOf: URL(filePath: output)) == expected)
+      try FileManager.default.removeItem(atPath: output)
+      conversions += 1
+    }
+    let last = try IdefixProcess.run(arguments(output))
+    #expect(last.status == 0, "\(last.errors)")
+    #expect(try Data(contentsOf: URL(filePath: output)) == expected)
+    for name in [output + ".partial", output + ".journal"] {
+      #expect(!FileManager.default.fileExists(atPath: name))
+    }
+  }
+
+  @Test func aFolderThatIsNotThereIsAnOutputError() throws {
+    let folder = try ScratchFolder()
+    let run = try IdefixProcess.run(arguments(folder.path("nowhere/x.idfx")))
+    #expect(run.status == 74, "\(run.errors)")
+    #expect(run.errors.contains("nowhere/x.idfx"))
+  }
+
+  @Test func verifyExportAndPlanSpeakForTheFile() throws {
+    let folder = try ScratchFolder()
+    let model = folder.path("model.idfx")
+    #expect(try IdefixProcess.run(arguments(model)).status == 0)
+    let verified = try IdefixProcess.run([
+      "verify", model, "--source", Self.checkpoint, "--quiet", "--json",
+    ])
+    #expect(verified.status == 0, "\(verified.errors)")
+    #expect(try verified.json()["matches_source"] as? Bool == true)
+    let exported = try IdefixProcess.run(["export", model, "-o", folder.path("out"), "--quiet"])
+    #expect(exported.status == 0, "\(exported.errors)")
+    let plan = try IdefixProcess.run(["plan", model, "--memory", "1G", "--json"])
+    #expect(try plan.json()["streamed_bytes"] as? Int == 0)
+    let inspected = try IdefixProcess.run(["inspect", model, "--json"])
+    #expect(try inspected.json()["recipe"] as? String == "q4")
+
+    var bytes = try Data(contentsOf: URL(filePath: model))
+    bytes[bytes.count / 2] ^= 4
+    try bytes.write(to: URL(filePath: model))
+    let damaged = try IdefixProcess.run(["verify", model, "--quiet"])
+    #expect(damaged.status == 65)
+    #expect(damaged.errors.contains(model))
+  }
+}
