@@ -43,7 +43,7 @@ public struct PackedMatrix: Sendable {
   /// Bytes of all planes: what one pass over the matrix reads.
   public var byteCount: Int { layout.byteCount }
 
-  /// The value of one element, decoded by the definition of the layout. Slow: for tests and export.
+  /// Decodes one element by the definition of the layout; slow, for tests and export.
   public func value(row: Int, column: Int) -> Float {
     precondition(row >= 0 && row < rows && column >= 0 && column < columns, "out of range")
     let tile = row / 16
