@@ -51,13 +51,13 @@ public struct QuantizationRecipe: Sendable, Hashable {
       .crossImage: .q4g32, .crossMLP: .q4g16, .additionalEmbedding: .f32, .additionalHead: .f32,
     ]
   )
-  /// As `q4` with groups of 32: a quarter bit less a weight.
+  /// As `q4` with groups of 32 in decoder and cross MLPs: a fifth of a bit less a weight.
   public static let q4Small = QuantizationRecipe(
     name: "q4-small",
     default: .q8,
     [
-      .decoderAttention: .q4g32, .decoderMLP: .q4g32, .crossAttention: .q4g32,
-      .crossImage: .q4g32, .crossMLP: .q4g32, .additionalEmbedding: .f32, .additionalHead: .f32,
+      .decoderAttention: .q4g32, .decoderMLP: .q4g32, .crossAttention: .q4g16,
+      .crossImage: .q4g16, .crossMLP: .q4g32, .additionalEmbedding: .f32, .additionalHead: .f32,
     ]
   )
 
