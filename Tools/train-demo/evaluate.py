@@ -74,7 +74,7 @@ class Model:
         for _ in range(limit):
             if not live:
                 break
-            g = collate([(ids[k], [False] * len(ids[k]), order[k]) for k in live], max(len(order[k]) for k in live))
+            g = collate([(ids[k], [0.0] * len(ids[k]), order[k]) for k in live], max(len(order[k]) for k in live))
             hidden = self.net.model(input_ids=g.ids, attention_mask=g.attention, perceiver_embeddings=z[g.images],
                                     image_attention_mask=g.see.to(z.dtype), use_cache=False).last_hidden_state  # fmt: skip
             last = hidden[torch.arange(len(live)), [len(ids[k]) - 1 for k in live]]
@@ -93,6 +93,7 @@ def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--checkpoint", required=True)
     ap.add_argument("--data", required=True)
+    ap.add_argument("--tasks", help="comma-separated; all without it")
     ap.add_argument("--limit", type=int)
     ap.add_argument("--out")
     ap.add_argument("--dtype", default="float32")
@@ -101,6 +102,8 @@ def main():
     torch.set_num_threads(2)
     model, results = Model(a.checkpoint, getattr(torch, a.dtype)), {}
     for name in sorted(f for f in os.listdir(a.data) if f.endswith(".jsonl")):
+        if a.tasks and name[:-6] not in a.tasks.split(","):
+            continue
         with open(os.path.join(a.data, name), encoding="utf-8") as fh:
             rows = [json.loads(line) for line in fh][: a.limit]
         texts = [t for i in range(0, len(rows), 64) for t in model.answers(rows[i : i + 64], a.data)]

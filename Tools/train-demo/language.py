@@ -73,13 +73,13 @@ def caption(scene):
 def kinds_for(scene):
     """Question kinds that make sense, with weights."""
     n = len(scene.things)
-    w = {"what": 4, "caption": 1.5, "count": 1, "background": 1.5, "pattern": 0.4, "where": 2.0, "there": 3, "kind": 0.4}
+    w = {"what": 3, "caption": 0.6, "count": 0.5, "background": 0.5, "pattern": 0.2, "where": 5, "there": 5, "kind": 0.2}
     if n > 1:
-        w |= {"side": 3.5, "left": 1, "right": 1}
+        w |= {"side": 6, "left": 0.6, "right": 0.6}
     if n == 3:
-        w |= {"middle": 1}
+        w |= {"middle": 0.6}
     if any(t.colour >= 0 for t in scene.things):
-        w |= {"shape": 0.7}
+        w |= {"shape": 0.5}
     return w
 
 
@@ -137,7 +137,7 @@ def dialogue(rng, scene, index, budget=3, split="train"):
         parts = []
     else:
         first = False
-    for i in range(rng.randint(1, budget)):
+    for i in range(min(rng.randint(1, budget), rng.randint(1, budget))):
         q, a = question(rng, scene, draw_kind(rng, scene), split)
         if first and i == 0:
             parts.append(([{"text": "User: " + q}, {"image": index}, {"text": f"{EOU}{gap}Assistant:"}], False))

@@ -133,7 +133,10 @@ class Heads(nn.Module):
 WEIGHTS = (1.0, 0.3, 0.4, 0.2, 0.2, 0.3, 0.1, 0.2, 0.05, 0.05)
 
 
-def build(seed=0):
+def build(seed=0, folder=None):
+    """A fresh network, or the one of a checkpoint folder to go on from."""
+    if folder:
+        return IdeficsForVisionText2Text.from_pretrained(folder, dtype=torch.float32)
     return initialise(IdeficsForVisionText2Text(config()), seed)
 
 

@@ -12,17 +12,21 @@ IMAGE_ID, EOS_ID = PIECES + 1, 2
 
 @dataclass
 class Group:
-    """ids, attention, target [R, T] (target -100 where nothing is learned), images [R, N] indices, see [R, T, N]."""
+    """ids, attention, target [R, T] (-100 where nothing is learned) and its weight, images [R, N] indices, see [R, T, N]."""
 
     ids: torch.Tensor
     attention: torch.Tensor
     target: torch.Tensor
+    weight: torch.Tensor
     images: torch.Tensor
     see: torch.Tensor
 
 
 def encode(tok, example):
-    """Ids of the whole text and, per id, whether it is to be learned; image indices in order."""
+    """Ids of the whole text and, per id, the weight with which it is learned; image indices in order.
+
+    A token of a short answer weighs more than one of a long answer, or captions would drown "yes" and "left".
+    """
     text, marks, images, last_image = "<s>", [], [], False
     for items, learn in example.parts:
         piece = L.text_of(items) if not (last_image and "image" in items[0]) else None
@@ -34,8 +38,9 @@ def encode(tok, example):
         images += [it["image"] for it in items if "image" in it]
         last_image = "image" in items[-1]
     enc = tok(text, add_special_tokens=False, return_offsets_mapping=True)
-    learn = [any(a <= s and e <= b and e > s for a, b in marks) for s, e in enc["offset_mapping"]]
-    return enc["input_ids"], learn, images
+    answer = [next((i for i, (a, b) in enumerate(marks) if a <= s and e <= b and e > s), None) for s, e in enc["offset_mapping"]]
+    weight = [0.0 if i is None else answer.count(i) ** -0.7 for i in answer]
+    return enc["input_ids"], weight, images
 
 
 def image_of_token(ids):
@@ -51,23 +56,25 @@ def image_of_token(ids):
 
 
 def collate(rows, width):
-    """rows of (ids, learn, images); right padding."""
+    """rows of (ids, weight, images); right padding."""
     t = max(len(r[0]) for r in rows)
     n = max(1, width)
     ids = torch.zeros(len(rows), t, dtype=torch.long)
     attention, target = torch.zeros_like(ids), torch.full_like(ids, -100)
+    weight = torch.zeros(len(rows), t)
     images, see = torch.zeros(len(rows), n, dtype=torch.long), torch.zeros(len(rows), t, n)
-    for r, (row, learn, im) in enumerate(rows):
+    for r, (row, learned, im) in enumerate(rows):
         k = len(row)
         ids[r, :k] = torch.tensor(row)
         attention[r, :k] = 1
         # position p predicts token p + 1
-        target[r, : k - 1] = torch.tensor([x if m else -100 for x, m in zip(row[1:], learn[1:])])
+        target[r, : k - 1] = torch.tensor([x if m else -100 for x, m in zip(row[1:], learned[1:])])
+        weight[r, : k - 1] = torch.tensor(learned[1:])
         images[r, : len(im)] = torch.tensor(im, dtype=torch.long)
         for p, j in enumerate(image_of_token(row)):
             if 0 <= j < n:
                 see[r, p, j] = 1
-    return Group(ids, attention, target, images, see)
+    return Group(ids, attention, target, weight, images, see)
 
 
 def draw_groups(tok, scenes, rng: random.Random, dialogues, shots):
@@ -97,8 +104,8 @@ def draw_groups(tok, scenes, rng: random.Random, dialogues, shots):
 
 
 def text_loss(net, latents, groups):
-    """Mean cross-entropy over all learned tokens, by hand over the whole vocabulary, and the share predicted right."""
-    total, right, count = 0.0, 0, 0
+    """Weighted mean cross-entropy over all learned tokens, by hand over the whole vocabulary, and the share predicted right."""
+    total, weights, right, count = 0.0, 0.0, 0, 0
     for g in groups:
         hidden = net.model(
             input_ids=g.ids, attention_mask=g.attention, perceiver_embeddings=latents[g.images], image_attention_mask=g.see, use_cache=False
@@ -108,7 +115,9 @@ def text_loss(net, latents, groups):
         if logits.shape[-1] != PIECES + EXTRA:
             raise ValueError("the head does not cover the additional vocabulary")
         goal = g.target[keep]
-        total = total + torch.nn.functional.cross_entropy(logits, goal, reduction="sum")
+        weight = g.weight[keep]
+        total = total + (weight * torch.nn.functional.cross_entropy(logits, goal, reduction="none")).sum()
+        weights += float(weight.sum())
         right += int((logits.argmax(-1) == goal).sum())
         count += len(goal)
-    return total / count, right / count
+    return total / weights, right / count

@@ -8,6 +8,7 @@ Both resume from DIR (vision.pt of phase 1; language.pt, joint.pt of their own).
 """
 import argparse
 import json
+import math
 import os
 import random
 import time
@@ -19,6 +20,7 @@ from transformers import LlamaTokenizerFast
 import model as M
 from export import export
 from feed import Feed, make_batch, patches
+from matching import point_names_at_latents
 from optim import Both
 from rows import draw_groups, text_loss
 from train_vision import save, scene_losses
@@ -26,6 +28,11 @@ from train_vision import save, scene_losses
 
 def language_modules(net):
     return [net.model.embed_tokens, net.model.layers, net.model.gated_cross_attn_layers, net.model.norm, net.lm_head]
+
+
+def without_tower(state):
+    """The language side of a state: phase 1 may have gone on since it was stored."""
+    return {k: v for k, v in state.items() if "vision_model" not in k and "perceiver" not in k}
 
 
 def stored_latents(net, run, count):
@@ -54,6 +61,10 @@ def main():
     ap.add_argument("--cache", type=int, default=16384)
     ap.add_argument("--rows", type=int, default=64)
     ap.add_argument("--batch", type=int, default=64, help="images per step (joint)")
+    ap.add_argument("--keep", type=int, help="patches looked at per image (joint); all without it")
+    ap.add_argument("--peak", type=float, default=1.0, help="share of the base rate (phase 2)")
+    ap.add_argument("--cooldown", type=float, default=0.7, help="part of the time, at the end, in which the rate falls to zero (phase 2)")
+    ap.add_argument("--init", help="checkpoint folder to start the language side from, in place of fresh weights")
     ap.add_argument("--threads", type=int, default=2)
     ap.add_argument("--export", help="refresh this checkpoint folder every few minutes")
     a = ap.parse_args()
@@ -61,13 +72,15 @@ def main():
     name = "joint" if a.joint else "language"
     at = lambda n: os.path.join(a.run, n)
     tok = LlamaTokenizerFast.from_pretrained(a.tokenizer)
-    net, heads = M.build(), M.Heads()
+    net, heads = M.build(folder=a.init), M.Heads()
     M.use_plain_attention(net)
     vision = torch.load(at("vision.pt"))
     net.load_state_dict(vision["net"], strict=False)
     heads.load_state_dict(vision["heads"])
     if a.joint and os.path.exists(at("language.pt")):
-        net.load_state_dict(torch.load(at("language.pt"))["net"])
+        net.load_state_dict(without_tower(torch.load(at("language.pt"))["net"]), strict=False)
+    elif not (a.joint or a.init or os.path.exists(at("language.pt"))):
+        point_names_at_latents(net, heads, tok)
     tower = [net.model.vision_model, net.model.perceiver_resampler]
     if not a.joint:
         for m in tower:
@@ -78,7 +91,7 @@ def main():
     opt, step, used = Both(roles), 0, 0.0
     if os.path.exists(at(name + ".pt")):
         s = torch.load(at(name + ".pt"))
-        net.load_state_dict(s["net"])
+        net.load_state_dict(s["net"] if a.joint else without_tower(s["net"]), strict=False)
         heads.load_state_dict(s["heads"])
         opt.load_state_dict(s["opt"])
         step, used = s["step"], s["used"]
@@ -92,23 +105,24 @@ def main():
         with torch.autocast("cpu", torch.bfloat16):
             if a.joint:
                 b = feed.next()
-                aux, z, acc = scene_losses(net, heads, b, patches(b["images"]))
-                groups = draw_groups(tok, b["scenes"], rng, a.rows, a.rows // 8)
+                aux, z, acc = scene_losses(net, heads, b, patches(b["images"]), a.keep)
+                groups = draw_groups(tok, b["scenes"], rng, a.rows, a.rows // 12)
                 text, right = text_loss(net, z, groups)
                 loss = text + 0.3 * aux
             else:
                 pick = rng.sample(range(len(scenes)), 64)
-                groups = draw_groups(tok, [scenes[i] for i in pick], rng, a.rows, a.rows // 8)
+                groups = draw_groups(tok, [scenes[i] for i in pick], rng, a.rows, a.rows // 12)
                 loss, right = text_loss(net, latents[pick].float(), groups)
                 text = loss
         loss.backward()
         done = used / (a.minutes * 60)
-        cosine = 0.5 + 0.5 * np.cos(np.pi * done)
+        cosine = 0.5 + 0.5 * math.cos(math.pi * done)
         warm = min(1.0, (step + 1) / 50)
         if a.joint:
             opt.step({"language": 0.35 * cosine * warm, "vision": 0.25 * cosine * warm, "heads": 0.25 * cosine * warm})
         else:
-            opt.step({"language": (0.35 + 0.65 * cosine) * warm})
+            left = 1 - done
+            opt.step({"language": a.peak * min(1.0, left / a.cooldown) * warm})
         step += 1
         now = time.time()
         used, mark = used + now - mark, now

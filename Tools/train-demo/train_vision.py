@@ -74,12 +74,13 @@ def main():
     ap.add_argument("--minutes", type=float, required=True)
     ap.add_argument("--batch", type=int, default=96)
     ap.add_argument("--keep", type=int, default=36, help="patches looked at per image, of 64")
+    ap.add_argument("--init", help="checkpoint folder to start from, in place of fresh weights")
     ap.add_argument("--threads", type=int, default=2)
     a = ap.parse_args()
     torch.set_num_threads(a.threads)
     os.makedirs(a.run, exist_ok=True)
     path, log = os.path.join(a.run, "vision.pt"), open(os.path.join(a.run, "vision.jsonl"), "a")
-    net, heads = M.build(), M.Heads()
+    net, heads = M.build(folder=a.init), M.Heads()
     M.use_plain_attention(net)
     opt = Both({"vision": [net.model.vision_model, net.model.perceiver_resampler], "heads": [heads]})
     step, used = 0, 0.0
@@ -89,7 +90,7 @@ def main():
         heads.load_state_dict(s["heads"])
         opt.load_state_dict(s["opt"])
         step, used = s["step"], s["used"]
-    else:
+    elif not a.init:
         M.fit_patch_embedding(net, patches(make_batch(range(10**8, 10**8 + 192))["images"]))
     feed = Feed(step * a.batch, a.batch)
     mark = saved = time.time()

@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""The training curve of a run as CSV, one line per logged window; where a run resumed, the later line stands.
+
+    curve.py --run DIR > curve.csv
+"""
+import argparse
+import json
+import os
+import sys
+
+FIELDS = ("step", "used", "loss", "patch_class", "slot_class", "slot_rank", "slot_background", "right")
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("--run", required=True)
+    a = ap.parse_args()
+    print("phase," + ",".join(FIELDS))
+    for phase in ("vision", "language", "joint"):
+        path, rows = os.path.join(a.run, phase + ".jsonl"), {}
+        if not os.path.exists(path):
+            continue
+        with open(path, encoding="utf-8") as fh:
+            for line in fh:
+                row = json.loads(line)
+                if "loss" in row:
+                    rows[row["step"]] = row
+        for _, row in sorted(rows.items()):
+            print(phase + "," + ",".join(str(row.get(f, "")) for f in FIELDS))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
