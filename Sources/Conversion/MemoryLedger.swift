@@ -63,7 +63,7 @@ public struct MemoryLedger: Sendable, Codable {
   public let isPossible: Bool
 
   private static let pageTokens = 16
-  /// What the program takes before any model: measured, see Models/README.md.
+  /// What the program takes before any model: code, libraries and tables, an estimate.
   private static let program = 24 << 20
 
   /// The forecast for a checkpoint that is still to be converted.

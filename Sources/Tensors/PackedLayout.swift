@@ -15,8 +15,8 @@
 //
 // Value:  w = rowScale[r] · scale[g, r] · codebook[code]      (q8: the code itself)
 //
-// Rows beyond the matrix and columns beyond `columns` hold zeros (q4: scale 0), so that no kernel
-// has an edge case.
+// Rows beyond the matrix have scale 0. Columns beyond `columns` may hold any code: activations are
+// padded with zeros there, so that no kernel has an edge case.
 
 /// How the elements of a packed matrix are coded.
 public enum WeightEncoding: UInt8, Sendable, CaseIterable {

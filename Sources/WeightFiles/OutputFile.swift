@@ -31,7 +31,12 @@ final class OutputFile {
     size = Int(status.st_size)
   }
 
-  deinit { close(descriptor) }
+  deinit {
+    // A child that is being spawned right now shares the descriptor until it executes its program;
+    // closing ours would leave the lock with it for that long.
+    flock(descriptor, LOCK_UN)
+    close(descriptor)
+  }
 
   /// Appends `bytes`.
   func append(_ bytes: [UInt8]) throws(WeightFileError) {
