@@ -8,27 +8,27 @@ import Testing
 
   /// A converted checkpoint; the file goes away with the value.
   private struct Converted {
-    let folder: ScratchFolder
-    var path: String { folder.path("model.idfx") }
+    let folder: TemporaryFolder
+    var path: String { folder("model.idfx") }
 
     init(_ recipe: String, from source: String = checkpoint) throws {
-      folder = try ScratchFolder()
+      folder = try TemporaryFolder()
       let run = try IdefixProcess.run([
-        "convert", source, "-o", folder.path("model.idfx"), "--recipe", recipe,
+        "convert", source, "-o", folder("model.idfx"), "--recipe", recipe,
       ])
       #expect(run.status == 0, "\(run.errors)")
     }
   }
 
   /// A reference case as raw messages for `--messages`.
-  private func messages(_ name: String, in folder: ScratchFolder) throws -> (String, [Int]) {
+  private func messages(_ name: String, in folder: TemporaryFolder) throws -> (String, [Int]) {
     let data = try Data(contentsOf: Fixture.url("cases/micro/\(name).json"))
     let json = try JSONSerialization.jsonObject(with: data) as? [String: Any]
     let items = (json?["prompts"] as? [[[String: String]]])?[0] ?? []
     let prompt = items.map { item in
       item["image"].map { ["image": Fixture.url("images/\($0)").path] } ?? item
     }
-    let path = folder.path("\(name).json")
+    let path = folder("\(name).json")
     try JSONSerialization.data(withJSONObject: ["prompt": prompt]).write(to: URL(filePath: path))
     let generation = json?["generation"] as? [String: Any]
     let ids = (generation?["generated_ids"] as? [[Int]])?[0] ?? []
@@ -92,8 +92,8 @@ import Testing
     let missing = try IdefixProcess.run(["run", "no-such.idfx", "hello"])
     #expect(missing.status == 66)
     #expect(missing.errors.contains("no-such.idfx"))
-    let folder = try ScratchFolder()
-    let source = try IdefixProcess.run(["convert", "no-such-folder", "-o", folder.path("a.idfx")])
+    let folder = try TemporaryFolder()
+    let source = try IdefixProcess.run(["convert", "no-such-folder", "-o", folder("a.idfx")])
     #expect(source.status == 66)
   }
 }

@@ -10,22 +10,22 @@ import Testing
   private func checkpoint(
     from name: String = "micro",
     _ damage: (URL) throws -> Void
-  ) throws -> ScratchFolder {
-    let folder = try ScratchFolder()
-    let copy = folder.url.appending(path: "checkpoint")
+  ) throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    let copy = URL(filePath: folder("checkpoint"))
     try Self.files.copyItem(at: Fixture.url("models/\(name)"), to: copy)
     try damage(copy)
     return folder
   }
 
   private func expectRefusal(
-    of folder: ScratchFolder,
+    of folder: TemporaryFolder,
     naming file: String,
     reason: String
   ) throws {
-    let output = folder.path("out.idfx")
+    let output = folder("out.idfx")
     let run = try IdefixProcess.run([
-      "convert", folder.path("checkpoint"), "-o", output, "--recipe", "q4", "--quiet",
+      "convert", folder("checkpoint"), "-o", output, "--recipe", "q4", "--quiet",
     ])
     #expect(run.status == 65, "\(run.errors)")
     #expect(run.errors.contains(file), "\(run.errors)")
@@ -118,11 +118,11 @@ import Testing
   }
 
   @Test func brokenPicture() throws {
-    let folder = try ScratchFolder()
-    let model = folder.path("model.idfx")
+    let folder = try TemporaryFolder()
+    let model = folder("model.idfx")
     let made = try IdefixProcess.run(["convert", Fixture.url("models/micro").path, "-o", model])
     #expect(made.status == 0, "\(made.errors)")
-    let image = folder.path("broken.jpg")
+    let image = folder("broken.jpg")
     let whole = try Data(contentsOf: Fixture.url("images/photo_q75_420.jpg"))
     try whole.prefix(300).write(to: URL(filePath: image))
     let run = try IdefixProcess.run(["run", model, "--image", image, "What is this?", "--quiet"])
@@ -132,8 +132,8 @@ import Testing
   }
 
   @Test func aTextFileNamedIdfx() throws {
-    let folder = try ScratchFolder()
-    let path = folder.path("text.idfx")
+    let folder = try TemporaryFolder()
+    let path = folder("text.idfx")
     try Data(String(repeating: "not a model\n", count: 100).utf8).write(to: URL(filePath: path))
     let run = try IdefixProcess.run(["run", path, "hello"])
     #expect(run.status == 65, "\(run.errors)")

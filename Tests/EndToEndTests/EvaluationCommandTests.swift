@@ -6,13 +6,13 @@ import Testing
 @Suite struct EvaluationCommandTests {
   /// The micro checkpoint converted, and four rows about an image.
   private struct Bench {
-    let folder: ScratchFolder
-    var model: String { folder.path("model.idfx") }
-    var rows: String { folder.path("rows.jsonl") }
+    let folder: TemporaryFolder
+    var model: String { folder("model.idfx") }
+    var rows: String { folder("rows.jsonl") }
 
     init() throws {
-      folder = try ScratchFolder()
-      let convert = ["convert", CommandLineTests.checkpoint, "-o", folder.path("model.idfx")]
+      folder = try TemporaryFolder()
+      let convert = ["convert", CommandLineTests.checkpoint, "-o", folder("model.idfx")]
       #expect(try IdefixProcess.run(convert + ["--recipe", "f32"]).status == 0)
       let image = Fixture.url("images/rgba.png").path
       let lines = (0..<4).map {
@@ -31,7 +31,7 @@ import Testing
   ])
   func reportsAMetricWithItsInterval(evaluation: String, metric: String) throws {
     let bench = try Bench()
-    let summary = bench.folder.path("summary.json")
+    let summary = bench.folder("summary.json")
     let arguments = [
       "eval", evaluation, bench.model, "--data", bench.rows, "--output", summary, "--json",
       "--group-by", "task", "--quiet",
@@ -46,15 +46,15 @@ import Testing
     #expect((report["model"] as? [String: String])?["recipe"] == "f32")
     #expect(try String(contentsOfFile: summary, encoding: .utf8) == run.output)
     // Everything is there already: the second run only reads it.
-    let results = try Data(contentsOf: URL(filePath: bench.folder.path("summary.results.jsonl")))
+    let results = try Data(contentsOf: URL(filePath: bench.folder("summary.results.jsonl")))
     #expect(try IdefixProcess.run(arguments).output == run.output)
-    let again = try Data(contentsOf: URL(filePath: bench.folder.path("summary.results.jsonl")))
+    let again = try Data(contentsOf: URL(filePath: bench.folder("summary.results.jsonl")))
     #expect(results == again)
   }
 
   @Test func measuresTextAndDivergence() throws {
     let bench = try Bench()
-    let text = bench.folder.path("text.txt")
+    let text = bench.folder("text.txt")
     try String(repeating: "a dog sees a cat. ", count: 20).write(
       toFile: text,
       atomically: true,
@@ -67,7 +67,7 @@ import Testing
     let metrics = try perplexity.json()["metrics"] as? [String: Any]
     #expect(metrics?["byte_perplexity"] != nil && metrics?["word_perplexity"] != nil)
 
-    let reference = bench.folder.path("reference")
+    let reference = bench.folder("reference")
     for words in [[text, "--window", "32"], ["--data", bench.rows]] {
       let save = try IdefixProcess.run(
         ["eval", "divergence", bench.model, "--save-reference", reference] + words
@@ -83,7 +83,7 @@ import Testing
 
   @Test func answersABatch() throws {
     let bench = try Bench()
-    let output = bench.folder.path("out.jsonl")
+    let output = bench.folder("out.jsonl")
     let arguments = [
       "batch", bench.model, "--input", bench.rows, "--output", output, "--max-tokens", "4",
     ]
@@ -97,7 +97,7 @@ import Testing
 
   @Test func namesTheRowOfABadDataSet() throws {
     let bench = try Bench()
-    let bad = bench.folder.path("bad.jsonl")
+    let bad = bench.folder("bad.jsonl")
     try "{\"prompt\": [{\"image\": \"gone.png\"}], \"answers\": [\"x\"]}\n".write(
       toFile: bad,
       atomically: true,

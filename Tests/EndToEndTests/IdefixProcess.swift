@@ -1,6 +1,7 @@
 // Runs the built `idefix` binary as a user would, and collects what it says.
 
 import Foundation
+import TestSupport
 
 /// One finished run of the binary.
 struct IdefixProcess {
@@ -22,9 +23,9 @@ struct IdefixProcess {
     process.arguments = arguments
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     // Files rather than pipes: neither stream can fill up while the other is read.
-    let folder = try ScratchFolder()
-    let output = folder.url.appending(path: "stdout")
-    let errors = folder.url.appending(path: "stderr")
+    let folder = try TemporaryFolder()
+    let output = URL(filePath: folder("stdout"))
+    let errors = URL(filePath: folder("stderr"))
     for file in [output, errors] {
       _ = FileManager.default.createFile(atPath: file.path, contents: nil)
     }
@@ -45,19 +46,4 @@ struct IdefixProcess {
     let value = try JSONSerialization.jsonObject(with: Data(output.utf8))
     return value as? [String: Any] ?? [:]
   }
-}
-
-/// A folder that goes away with the last reference.
-final class ScratchFolder {
-  let url: URL
-
-  init() throws {
-    url = FileManager.default.temporaryDirectory.appending(path: "idefix-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-  }
-
-  deinit { try? FileManager.default.removeItem(at: url) }
-
-  /// Path of a file in the folder.
-  func path(_ name: String) -> String { url.appending(path: name).path }
 }

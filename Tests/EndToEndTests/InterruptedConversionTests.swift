@@ -30,15 +30,15 @@ import Testing
   }
 
   @Test func killedConversionsResumeToTheSameBytes() throws {
-    let folder = try ScratchFolder()
+    let folder = try TemporaryFolder()
     let started = ContinuousClock.now
-    let whole = folder.path("whole.idfx")
+    let whole = folder("whole.idfx")
     let run = try IdefixProcess.run(arguments(whole))
     #expect(run.status == 0, "\(run.errors)")
     let duration = started.duration(to: .now)
     let expected = try Data(contentsOf: URL(filePath: whole))
 
-    let output = folder.path("killed.idfx")
+    let output = folder("killed.idfx")
     var random = SeededGenerator(seed: 12)
     var kills = 0
     var conversions = 0
@@ -61,22 +61,22 @@ import Testing
   }
 
   @Test func aFolderThatIsNotThereIsAnOutputError() throws {
-    let folder = try ScratchFolder()
-    let run = try IdefixProcess.run(arguments(folder.path("nowhere/x.idfx")))
+    let folder = try TemporaryFolder()
+    let run = try IdefixProcess.run(arguments(folder("nowhere/x.idfx")))
     #expect(run.status == 74, "\(run.errors)")
     #expect(run.errors.contains("nowhere/x.idfx"))
   }
 
   @Test func verifyExportAndPlanSpeakForTheFile() throws {
-    let folder = try ScratchFolder()
-    let model = folder.path("model.idfx")
+    let folder = try TemporaryFolder()
+    let model = folder("model.idfx")
     #expect(try IdefixProcess.run(arguments(model)).status == 0)
     let verified = try IdefixProcess.run([
       "verify", model, "--source", Self.checkpoint, "--quiet", "--json",
     ])
     #expect(verified.status == 0, "\(verified.errors)")
     #expect(try verified.json()["matches_source"] as? Bool == true)
-    let exported = try IdefixProcess.run(["export", model, "-o", folder.path("out"), "--quiet"])
+    let exported = try IdefixProcess.run(["export", model, "-o", folder("out"), "--quiet"])
     #expect(exported.status == 0, "\(exported.errors)")
     let plan = try IdefixProcess.run(["plan", model, "--memory", "1G", "--json"])
     #expect(try plan.json()["streamed_bytes"] as? Int == 0)
