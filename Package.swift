@@ -73,13 +73,16 @@ let package = Package(
       swiftSettings: checked
     ),
 
-    // Bytes from outside: weights, text, pictures.
+    // Bytes from outside: settings, weights, text, pictures.
+    .target(name: "JSONText", swiftSettings: checked),
     .target(
       name: "WeightFiles",
-      dependencies: ["Tensors", "CZstd", .product(name: "Crypto", package: "swift-crypto")],
+      dependencies: [
+        "Tensors", "JSONText", "CZstd", .product(name: "Crypto", package: "swift-crypto"),
+      ],
       swiftSettings: checked
     ),
-    .target(name: "Tokenizers", swiftSettings: checked),
+    .target(name: "Tokenizers", dependencies: ["JSONText"], swiftSettings: checked),
     .target(
       name: "Images",
       dependencies: ["CJPEG", "CPNG", "CWebP", "CGIF"],
@@ -94,13 +97,13 @@ let package = Package(
     ),
     .target(
       name: "Conversion",
-      dependencies: ["Tensors", "WeightFiles", "IdeficsModel"],
+      dependencies: ["Tensors", "JSONText", "WeightFiles", "IdeficsModel"],
       swiftSettings: checked
     ),
     .target(
       name: "Idefix",
       dependencies: [
-        "IdeficsModel", "Tokenizers", "Images", "WeightFiles", "Kernels",
+        "IdeficsModel", "Tokenizers", "Images", "WeightFiles", "Kernels", "JSONText",
         .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: checked
@@ -131,7 +134,7 @@ let package = Package(
     .executableTarget(
       name: "IdefixCLI",
       dependencies: [
-        "Idefix", "Conversion", "Evaluation", "IdefixServer",
+        "Idefix", "Conversion", "Evaluation", "IdefixServer", "JSONText",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: checked
@@ -153,6 +156,7 @@ let package = Package(
       name: "IdeficsModelTests",
       dependencies: ["IdeficsModel", "Kernels", "WeightFiles", "Images", "Tensors", "TestSupport"]
     ),
+    .testTarget(name: "JSONTextTests", dependencies: ["JSONText"]),
     .testTarget(name: "TokenizersTests", dependencies: ["Tokenizers", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"]),
     .testTarget(

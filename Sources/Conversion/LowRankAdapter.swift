@@ -5,6 +5,7 @@
 
 import Foundation
 import IdeficsModel
+import JSONText
 import Tensors
 import WeightFiles
 

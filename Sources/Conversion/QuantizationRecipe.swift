@@ -3,6 +3,7 @@
 // the rows of added tokens (2 or 3 rows: nothing to gain, everything to lose).
 
 import IdeficsModel
+import JSONText
 import Tensors
 import WeightFiles
 

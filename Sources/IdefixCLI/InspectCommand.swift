@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import IdeficsModel
+import JSONText
 import WeightFiles
 
 /// Describes a model file.

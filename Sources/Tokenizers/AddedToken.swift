@@ -2,6 +2,8 @@
 // text, so a token that asks to swallow the spaces around it, or to stand alone as a word, is
 // refused. (`normalized` is not looked at: files of the same model disagree about it.)
 
+import JSONText
+
 /// A token added to the vocabulary.
 struct AddedToken: Hashable {
   /// The text that becomes the token.
@@ -23,7 +25,7 @@ struct AddedToken: Hashable {
     guard let content = value.string ?? value["content"]?.string, !content.isEmpty else {
       throw .invalidVocabulary(file: file, reason: "an added token has no text")
     }
-    for option in ["lstrip", "rstrip", "single_word"] where value[option]?.isTrue ?? false {
+    for option in ["lstrip", "rstrip", "single_word"] where value[option]?.bool ?? false {
       throw .unsupported(file: file, feature: "\(option) for \(content)")
     }
     var number = id
@@ -31,7 +33,7 @@ struct AddedToken: Hashable {
     self.init(
       content,
       id: number,
-      isSpecial: value.string != nil || value["special"]?.isTrue ?? false
+      isSpecial: value.string != nil || value["special"]?.bool ?? false
     )
   }
 }

@@ -2,6 +2,8 @@
 // pipeline other than LLaMA's first one: mark the front and every space of a segment with U+2581,
 // no pre-tokeniser, no dropout, no affixes.
 
+import JSONText
+
 /// The reader of `tokenizer.json`.
 struct TokenizerJSONFile {
   /// The encoding.
@@ -12,33 +14,25 @@ struct TokenizerJSONFile {
   /// Reads the file in `bytes`; `file` is named in errors.
   init(_ bytes: [UInt8], file: String) throws(TokenizerError) {
     var contents = Contents(file: file)
-    var scanner = JSONScanner(bytes, file: file)
-    try scanner.object { (scanner, key) throws(TokenizerError) in
-      switch String(decoding: key, as: UTF8.self) {
-      case "added_tokens":
-        try scanner.array { (scanner) throws(TokenizerError) in
-          contents.addedTokens.append(try AddedToken(JSONValue(&scanner), file: file))
-        }
-      case "normalizer": contents.normalizer = try JSONValue(&scanner)
-      case "pre_tokenizer": contents.preTokenizer = try JSONValue(&scanner)
-      case "model": try contents.readModel(&scanner)
-      default: try scanner.skip()
-      }
+    do throws(JSONError) {
+      try contents.read(bytes)
+    } catch {
+      throw .malformed(file: file, offset: error.offset, reason: error.reason)
     }
-    try scanner.finish()
     try contents.checkPipeline()
     model = try contents.makeModel()
-    addedTokens = contents.addedTokens
+    addedTokens = try contents.makeAddedTokens()
   }
 }
 
 /// What the file holds, before it is checked against itself.
 private struct Contents {
   let file: String
-  var addedTokens: [AddedToken] = []
-  var normalizer: JSONValue?
-  var preTokenizer: JSONValue?
+  private var addedTokens: [JSONValue] = []
+  private var normalizer: JSONValue?
+  private var preTokenizer: JSONValue?
   private var settings: [String: JSONValue] = [:]
+  private var hasScores = false
   private var pieces: [UInt8] = []
   private var pieceRanges: [Int: Range<Int>] = [:]
   private var mergeBytes: [UInt8] = []
@@ -47,54 +41,71 @@ private struct Contents {
 
   init(file: String) { self.file = file }
 
-  mutating func readModel(_ scanner: inout JSONScanner) throws(TokenizerError) {
-    try scanner.object { (scanner, key) throws(TokenizerError) in
-      switch String(decoding: key, as: UTF8.self) {
+  mutating func read(_ bytes: [UInt8]) throws(JSONError) {
+    var scanner = JSONScanner(bytes)
+    try scanner.object { (scanner, key) throws(JSONError) in
+      switch key {
+      case "added_tokens": addedTokens = try JSONValue(&scanner).array ?? []
+      case "normalizer": normalizer = try JSONValue(&scanner)
+      case "pre_tokenizer": preTokenizer = try JSONValue(&scanner)
+      case "model": try readModel(&scanner)
+      default: try scanner.skip()
+      }
+    }
+    try scanner.end()
+  }
+
+  private mutating func readModel(_ scanner: inout JSONScanner) throws(JSONError) {
+    try scanner.object { (scanner, key) throws(JSONError) in
+      switch key {
       case "vocab": try readVocabulary(&scanner)
       case "merges":
-        try scanner.array { (scanner) throws(TokenizerError) in try readMerge(&scanner) }
-      case let name: settings[name] = try JSONValue(&scanner)
+        try scanner.array { (scanner) throws(JSONError) in try readMerge(&scanner) }
+      default: settings[key] = try JSONValue(&scanner)
       }
     }
   }
 
-  private mutating func readVocabulary(_ scanner: inout JSONScanner) throws(TokenizerError) {
-    guard scanner.peek() == UInt8(ascii: "{") else { throw unsupported("a scored vocabulary") }
-    try scanner.object { (scanner, key) throws(TokenizerError) in
-      guard let id = try scanner.number(), 0..<Vocabulary.largestCount ~= id else {
-        throw scanner.failure("a token id must be in 0..<\(Vocabulary.largestCount)")
+  private mutating func readVocabulary(_ scanner: inout JSONScanner) throws(JSONError) {
+    hasScores = try scanner.kind() == .array
+    guard !hasScores else { return try scanner.skip() }
+    try scanner.members { (scanner, key) throws(JSONError) in
+      let id = try scanner.count()
+      guard id < Vocabulary.largestCount else {
+        throw scanner.error("a token id must be in 0..<\(Vocabulary.largestCount)")
       }
       let start = pieces.count
       pieces.append(contentsOf: key)
       guard pieceRanges.updateValue(start..<pieces.count, forKey: id) == nil else {
-        throw scanner.failure("id \(id) is given twice")
+        throw scanner.error("id \(id) is given twice")
       }
     }
   }
 
   /// A merge is written `"left right"` or `["left", "right"]`.
-  private mutating func readMerge(_ scanner: inout JSONScanner) throws(TokenizerError) {
+  private mutating func readMerge(_ scanner: inout JSONScanner) throws(JSONError) {
     let start = mergeBytes.count
     var middle: Int?
-    if scanner.peek() == UInt8(ascii: "[") {
+    if try scanner.kind() == .array {
       var count = 0
-      try scanner.array { (scanner) throws(TokenizerError) in
+      try scanner.array { (scanner) throws(JSONError) in
         if count == 1 { middle = mergeBytes.count }
         try scanner.string(into: &mergeBytes)
         count += 1
       }
-      guard count == 2 else { throw scanner.failure("a merge has two sides") }
+      guard count == 2 else { throw scanner.error("a merge has two sides") }
     } else {
       try scanner.string(into: &mergeBytes)
       middle = mergeBytes[start...].firstIndex(of: WordBoundary.space)
       if let middle { mergeBytes.remove(at: middle) }
     }
-    guard let middle else { throw scanner.failure("a merge has two sides") }
+    guard let middle else { throw scanner.error("a merge has two sides") }
     merges.append((start, middle))
   }
 
   /// Holds the file to the pipeline this room implements.
   func checkPipeline() throws(TokenizerError) {
+    guard !hasScores else { throw unsupported("a scored vocabulary") }
     let steps = normalizer?["type"] == .string("Sequence") ? normalizer?["normalizers"] : nil
     let expected: [JSONValue] = [
       .object(["type": .string("Prepend"), "prepend": .string("▁")]),
@@ -103,8 +114,8 @@ private struct Contents {
         "content": .string("▁"),
       ]),
     ]
-    guard steps?.elements == expected else { throw unsupported("another normalizer") }
-    guard preTokenizer.isUnset else { throw unsupported("a pre-tokenizer") }
+    guard steps?.array == expected else { throw unsupported("another normalizer") }
+    guard Self.isUnset(preTokenizer) else { throw unsupported("a pre-tokenizer") }
     guard (settings["type"] ?? .string("BPE")) == .string("BPE") else {
       throw unsupported("a model that is not BPE")
     }
@@ -112,14 +123,20 @@ private struct Contents {
       "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges", "dropout",
     ]
     for name in unsupportedSettings
-    where !settings[name].isUnset && settings[name] != .integer(0) {
+    where !Self.isUnset(settings[name]) && settings[name] != .integer(0) {
       throw unsupported(name)
     }
   }
 
+  func makeAddedTokens() throws(TokenizerError) -> [AddedToken] {
+    var tokens: [AddedToken] = []
+    for value in addedTokens { tokens.append(try AddedToken(value, file: file)) }
+    return tokens
+  }
+
   func makeModel() throws(TokenizerError) -> BytePairModel {
-    let usesBytes = settings["byte_fallback"]?.isTrue ?? false
-    let special = Set(addedTokens.filter(\.isSpecial).map { Array($0.content.utf8) })
+    let usesBytes = settings["byte_fallback"]?.bool ?? false
+    let special = Set(try makeAddedTokens().filter(\.isSpecial).map { Array($0.content.utf8) })
     var vocabulary = Vocabulary()
     for id in 0..<pieceRanges.count {
       guard let range = pieceRanges[id], !range.isEmpty else {
@@ -142,7 +159,7 @@ private struct Contents {
       vocabulary,
       unknown: unknown,
       usesBytes: usesBytes,
-      fusesUnknown: settings["fuse_unk"]?.isTrue ?? false,
+      fusesUnknown: settings["fuse_unk"]?.bool ?? false,
       file: file
     )
     for (index, merge) in merges.enumerated() {
@@ -157,6 +174,12 @@ private struct Contents {
       )
     }
     return model
+  }
+
+  /// Whether a setting is absent, `null`, `false` or an empty string.
+  private static func isUnset(_ setting: JSONValue?) -> Bool {
+    guard let setting else { return true }
+    return [.null, .bool(false), .string("")].contains(setting)
   }
 
   private func unsupported(_ feature: String) -> TokenizerError {

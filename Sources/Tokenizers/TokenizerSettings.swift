@@ -1,6 +1,8 @@
 // The three small files beside a vocabulary: tokenizer_config.json, special_tokens_map.json and
 // added_tokens.json. All are optional. They name the special tokens and give ids to added ones.
 
+import JSONText
+
 /// What the settings files say, merged.
 struct TokenizerSettings {
   /// The names of the files.
@@ -81,6 +83,10 @@ struct TokenizerSettings {
     guard bytes.count <= largestFile else {
       throw .fileTooLarge(file: file.rawValue, bytes: bytes.count, limit: largestFile)
     }
-    return try JSONValue(bytes, file: file.rawValue)
+    do throws(JSONError) {
+      return try JSONValue(parsing: bytes)
+    } catch {
+      throw .malformed(file: file.rawValue, offset: error.offset, reason: error.reason)
+    }
   }
 }

@@ -3,6 +3,7 @@
 // link), a tensor in two shards, and an index that disagrees with what the shards hold.
 
 import Glibc
+import JSONText
 import Tensors
 
 /// The tensors and companion files of a checkpoint.

@@ -3,6 +3,7 @@
 // duplicate keys; known element types; at most 8 positive dimensions whose product does not overflow;
 // sizes that agree with them; data without holes, overlaps or misalignment that ends where the file ends.
 
+import JSONText
 import Tensors
 
 /// A tensor of a checkpoint: where its elements lie.

@@ -5,6 +5,8 @@
 // Implemented: type (also lists), enum, const, properties, required, items, minItems, maxItems, minLength, maxLength,
 // pattern, anyOf, allOf of one, $ref to $defs or definitions (no cycles), boolean, null, integer, number, string.
 
+import JSONText
+
 /// Compiles JSON schemas.
 package struct SchemaPattern {
   /// Most parts of a compiled schema: bounds what references can multiply to.
@@ -37,7 +39,7 @@ package struct SchemaPattern {
   private mutating func pattern(of schema: JSONTree) throws(EngineError) -> Pattern {
     parts += 1
     guard parts <= Self.maximumParts else { throw refusal("is too large") }
-    guard depth < JSONTree.maximumDepth else {
+    guard depth < JSONScanner.maximumDepth else {
       throw refusal("refers to itself or nests too deeply")
     }
     depth += 1

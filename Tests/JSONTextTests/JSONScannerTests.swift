@@ -1,7 +1,7 @@
 // The strict JSON reader: what it accepts, what it refuses, and that depth and size cost nothing.
 
+import JSONText
 import Testing
-import WeightFiles
 
 @Suite struct JSONScannerTests {
   private func parse(_ text: String) throws -> JSONValue {
@@ -41,8 +41,8 @@ import WeightFiles
     func nested(_ depth: Int) -> String {
       String(repeating: "[", count: depth) + String(repeating: "]", count: depth)
     }
-    _ = try parse(nested(32))
-    for depth in [33, 1_000_000] {
+    _ = try parse(nested(JSONScanner.maximumDepth))
+    for depth in [JSONScanner.maximumDepth + 1, 1_000_000] {
       #expect(throws: JSONError.self) { try parse(nested(depth)) }
     }
   }
