@@ -242,7 +242,7 @@ func softmax<L: Lanes, F: FloatFormat>(
   for lane in (visible - (pages - 1) * 16)..<16 { last[lane] = -.infinity }
   var top = V(repeating: -.infinity)
   for page in 0..<pages { top = L.max(top, V.load(scores + page * stride)) }
-  let largest = V(repeating: top.horizontalMax)
+  let largest = V(repeating: top.horizontalMax(L.self))
   var sum = V(repeating: 0)
   for page in 0..<pages {
     let p = scores + page * stride

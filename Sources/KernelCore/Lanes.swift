@@ -77,8 +77,8 @@ public protocol Lanes {
     _ x: UnsafeRawPointer,
     _ scale: GroupScale
   ) -> Sums
-  /// Whether a group of 32 k goes faster as two chains of dot products than as one.
-  static var splitsChains: Bool { get }
+  /// Tokens whose sums, and some registers to work with, fit the registers: 1...8.
+  static var tokensAtOnce: Int { get }
   /// No products.
   static var zero: Sums { get }
   /// The sum of two chains.
@@ -147,7 +147,7 @@ extension TokenTiles {
     if tokens >= L.panelTokens {
       self.init(tokens, limit: L.panelLimit, unit: L.panelUnit)
     } else {
-      self.init(tokens)
+      self.init(tokens, limit: L.tokensAtOnce)
     }
   }
 }

@@ -1,4 +1,4 @@
-// Products with int8 and 4-bit codebook weights: one body for one token and for twelve, for every
+// Products with int8 and 4-bit codebook weights: one body for every number of tokens and every
 // instruction set. Sixteen output rows at a time; codes are unpacked once for all tokens of a tile.
 
 import Tensors
@@ -174,118 +174,138 @@ func quantizedTiles<L: Lanes, F: CodeFormat>(
   _ lower: Int,
   _ upper: Int
 ) {
+  // A body for each number of tokens, up to what the registers of an instruction set hold.
+  switch pass.tokens {
+  case 2 where L.tokensAtOnce >= 2:
+    quantizedTiles(TwoTokens<L>.self, F.self, a, pass, lower, upper)
+  case 3 where L.tokensAtOnce >= 3:
+    quantizedTiles(ThreeTokens<L>.self, F.self, a, pass, lower, upper)
+  case 4 where L.tokensAtOnce >= 4:
+    quantizedTiles(FourTokens<L>.self, F.self, a, pass, lower, upper)
+  case 5 where L.tokensAtOnce >= 5:
+    quantizedTiles(Tokens<ThreeTokens<L>, TwoTokens<L>>.self, F.self, a, pass, lower, upper)
+  case 6 where L.tokensAtOnce >= 6:
+    quantizedTiles(Tokens<ThreeTokens<L>, ThreeTokens<L>>.self, F.self, a, pass, lower, upper)
+  case 7 where L.tokensAtOnce >= 7:
+    quantizedTiles(Tokens<FourTokens<L>, ThreeTokens<L>>.self, F.self, a, pass, lower, upper)
+  case 8 where L.tokensAtOnce >= 8:
+    quantizedTiles(Tokens<FourTokens<L>, FourTokens<L>>.self, F.self, a, pass, lower, upper)
+  default:
+    quantizedTiles(OneToken<L>.self, F.self, a, pass, lower, upper)
+  }
+}
+
+/// `quantizedTiles` for the tokens of a group of sums, which `pass` has.
+@inlinable @inline(__always)
+func quantizedTiles<S: TokenSums, F: CodeFormat>(
+  _: S.Type,
+  _: F.Type,
+  _ a: LinearArguments,
+  _ pass: LinearPass,
+  _ lower: Int,
+  _ upper: Int
+) {
+  typealias L = S.L
   let table = withUnsafePointer(to: a.codebook) { L.table(UnsafeRawPointer($0)) }
-  let tokens = pass.tokens
   let records = a.columns / ActivationRecord.count
   let blocks = (a.columns + ActivationRecord.scaleBlock - 1) / ActivationRecord.scaleBlock
   let recordsInBlock = ActivationRecord.scaleBlock / ActivationRecord.count
   let activations = a.activations + pass.first * records * ActivationRecord.bytes
   let activationScales = a.activationScales + pass.first * blocks
-  let integers = pass.scratch.integers
-  let zero = SIMD16<Int32>(repeating: 0)
 
   for block in 0..<blocks {
-    let firstRecord = block * recordsInBlock
-    let count = min(recordsInBlock, records - firstRecord)
+    let first = block * recordsInBlock
+    let count = min(recordsInBlock, records - first)
+    let x = activations + first * S.count * ActivationRecord.bytes
+    let blockScales = activationScales + block * S.count
     for tile in lower..<upper {
+      let codes = a.codes + tile * a.tileBytes + first * F.blockBytes
+      let scales = a.groupScales + (tile * a.groups + first * F.groups) * 16
       let floats = pass.scratch.floats(tile - lower)
-      for token in 0..<tokens {
-        integers.storeBytes(of: zero, toByteOffset: token * 64, as: SIMD16<Int32>.self)
+      if block == 0 {
+        for token in 0..<S.count { SIMD16<Float>(repeating: 0).store(floats + token * 16) }
       }
-      var codes = a.codes + tile * a.tileBytes + firstRecord * F.blockBytes
-      var scales = a.groupScales + (tile * a.groups + firstRecord * F.groups) * 16
-      var x = activations + firstRecord * tokens * ActivationRecord.bytes
-      for _ in 0..<count {
-        quantizedRecord(L.self, F.self, table, codes, scales, x, tokens, integers)
-        codes += F.blockBytes
-        scales += F.groups * 16
-        x += tokens * ActivationRecord.bytes
+      if L.partRows == 16 {
+        quantizedBlock(S.self, F.self, table, codes, scales, x, count)
+          .addProducts(blockScales, floats)
+        continue
       }
-      for token in 0..<tokens {
+      let integers = pass.scratch.integers
+      var part = 0
+      while part < 16 {
+        quantizedBlock(S.self, F.self, table, codes + part * 4, scales + part, x, count)
+          .store(to: integers + part * 4)
+        part += L.partRows
+      }
+      for token in 0..<S.count {
         let sums = integers.load(fromByteOffset: token * 64, as: SIMD16<Int32>.self)
-        let scale = SIMD16<Float>(repeating: activationScales[block * tokens + token])
-        let total =
-          block == 0 ? SIMD16<Float>(repeating: 0) : SIMD16<Float>.load(floats + token * 16)
-        L.float(sums).fma(scale, total).store(floats + token * 16)
+        addProducts(L.self, sums, blockScales[token], floats + token * 16)
       }
     }
   }
 }
 
-/// Adds the products of 32 k of 16 rows with `tokens` tokens to `integers [token][16]`.
-///
-/// Weights are unpacked once and stay in registers; sums go through the first-level cache, which
-/// costs nothing beside eight dot products.
+/// `floats += scale · float(sums)`, rounded once.
 @inlinable @inline(__always)
-func quantizedRecord<L: Lanes, F: CodeFormat>(
+func addProducts<L: Lanes>(
   _: L.Type,
+  _ sums: SIMD16<Int32>,
+  _ scale: Float,
+  _ floats: UnsafeMutablePointer<Float>
+) {
+  L.float(sums).fma(SIMD16<Float>(repeating: scale), SIMD16<Float>.load(floats)).store(floats)
+}
+
+/// Sums over `count` records, at most 256 k, of one part of a tile.
+///
+/// Everything but the operands stays in registers: weights are unpacked beside the products, which
+/// other execution units do.
+@inlinable @inline(__always)
+func quantizedBlock<S: TokenSums, F: CodeFormat>(
+  _: S.Type,
   _: F.Type,
-  _ table: L.Table,
+  _ table: S.L.Table,
   _ codes: UnsafeRawPointer,
   _ scales: UnsafeRawPointer,
   _ x: UnsafeRawPointer,
-  _ tokens: Int,
-  _ integers: UnsafeMutableRawPointer
-) {
-  let correction = F.groups == 2 ? ActivationRecord.halfCorrections : ActivationRecord.supplement
-  var line = 0
-  while line < F.blockBytes {
-    L.prefetch(codes + (4096 + line))
-    line += 64
+  _ count: Int
+) -> S {
+  typealias L = S.L
+  var totals = S.zero
+  var codes = codes
+  var scales = scales
+  var x = x
+  for _ in 0..<count {
+    var line = 0
+    while line < F.blockBytes {
+      L.prefetch(codes + (4096 + line))
+      line += 64
+    }
+    L.prefetch(scales + 512)
+    let scale = L.groupScale(scales)
+    var correction = ActivationRecord.supplement
+    if F.groups == 2 { correction = ActivationRecord.halfCorrections }
+    var products = totals.begin(correction: x + correction)
+    products.add(F.weights(L.self, codes, 0, table), x, scale)
+    products.add(F.weights(L.self, codes, 1, table), x + 4, scale)
+    products.add(F.weights(L.self, codes, 2, table), x + 8, scale)
+    products.add(F.weights(L.self, codes, 3, table), x + 12, scale)
+    var second = scale
+    if F.groups == 2 {
+      totals.end(products, scale)
+      second = L.groupScale(scales + 16)
+      products = totals.begin(correction: x + correction + 4)
+    }
+    products.add(F.weights(L.self, codes, 4, table), x + 16, second)
+    products.add(F.weights(L.self, codes, 5, table), x + 20, second)
+    products.add(F.weights(L.self, codes, 6, table), x + 24, second)
+    products.add(F.weights(L.self, codes, 7, table), x + 28, second)
+    totals.end(products, second)
+    codes += F.blockBytes
+    scales += F.groups * 16
+    x += S.count * ActivationRecord.bytes
   }
-  L.prefetch(scales + 512)
-  var part = 0
-  while part < 16 {
-    let partCodes = codes + part * 4
-    let w0 = F.weights(L.self, partCodes, 0, table)
-    let w1 = F.weights(L.self, partCodes, 1, table)
-    let w2 = F.weights(L.self, partCodes, 2, table)
-    let w3 = F.weights(L.self, partCodes, 3, table)
-    let w4 = F.weights(L.self, partCodes, 4, table)
-    let w5 = F.weights(L.self, partCodes, 5, table)
-    let w6 = F.weights(L.self, partCodes, 6, table)
-    let w7 = F.weights(L.self, partCodes, 7, table)
-    let scale = L.groupScale(scales + part)
-    let second = F.groups == 2 ? L.groupScale(scales + 16 + part) : scale
-    var record = x
-    var sums = integers + part * 4
-    let end = record + tokens * ActivationRecord.bytes
-    repeat {
-      let total = L.load(sums)
-      var d = L.begin(total, correction: record + correction)
-      d = L.dot(d, w0, record, scale)
-      d = L.dot(d, w1, record + 4, scale)
-      d = L.dot(d, w2, record + 8, scale)
-      d = L.dot(d, w3, record + 12, scale)
-      if F.groups == 2 {
-        let half = L.end(total, d, scale)
-        d = L.begin(half, correction: record + correction + 4)
-        d = L.dot(d, w4, record + 16, second)
-        d = L.dot(d, w5, record + 20, second)
-        d = L.dot(d, w6, record + 24, second)
-        d = L.dot(d, w7, record + 28, second)
-        L.store(L.end(half, d, second), to: sums)
-      } else {
-        if L.splitsChains {
-          var e = L.zero
-          e = L.dot(e, w4, record + 16, scale)
-          e = L.dot(e, w5, record + 20, scale)
-          e = L.dot(e, w6, record + 24, scale)
-          e = L.dot(e, w7, record + 28, scale)
-          d = L.add(d, e)
-        } else {
-          d = L.dot(d, w4, record + 16, scale)
-          d = L.dot(d, w5, record + 20, scale)
-          d = L.dot(d, w6, record + 24, scale)
-          d = L.dot(d, w7, record + 28, scale)
-        }
-        L.store(L.end(total, d, scale), to: sums)
-      }
-      record += ActivationRecord.bytes
-      sums += 64
-    } while record < end
-    part += L.partRows
-  }
+  return totals
 }
 
 /// Row scale, bias, output scale, and the store or addition into `y`.

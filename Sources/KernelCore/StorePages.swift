@@ -108,5 +108,5 @@ func largestMagnitude<L: Lanes>(_: L.Type, _ x: UnsafePointer<Float>, _ count: I
     top = L.max(top, SIMD16<Float>.load(x + k, count: count - k).magnitudes)
     k += 16
   }
-  return top.horizontalMax
+  return top.horizontalMax(L.self)
 }

@@ -51,11 +51,19 @@ extension SIMD16 where Scalar == Float {
     return two[0] + two[1]
   }
 
-  /// Largest lane; NaN lanes may or may not count.
+  /// Largest lane, as the binary tree of `horizontalSum`; NaN lanes may or may not count.
   @inlinable @inline(__always)
-  var horizontalMax: Float {
-    var top = self[0]
-    for lane in 1..<16 { top = self[lane] > top ? self[lane] : top }
-    return top
+  func horizontalMax<L: Lanes>(_: L.Type) -> Float {
+    let eight = L.max(self, Self(lowHalf: highHalf, highHalf: highHalf)).lowHalf
+    let four = L.max(
+      Self(lowHalf: eight, highHalf: eight),
+      Self(
+        lowHalf: SIMD8(lowHalf: eight.highHalf, highHalf: eight.highHalf),
+        highHalf: eight
+      )
+    ).lowHalf.lowHalf
+    let a = four[0] > four[2] ? four[0] : four[2]
+    let b = four[1] > four[3] ? four[1] : four[3]
+    return a > b ? a : b
   }
 }

@@ -11,7 +11,7 @@ extension ComputeContext {
   /// the weights again for each slab costs far less. A multiple of every tile of tokens.
   private static func slab(columns: Int) -> Int {
     let tokens = (3 << 20) / (columns * ActivationRecord.bytes / ActivationRecord.count)
-    return max(72, min(504, tokens / 36 * 36))
+    return max(72, min(504, tokens / 72 * 72))
   }
 
   /// `y[:, oᵢ ..< oᵢ + wᵢ.rows] = x wᵢᵀ (+ biasᵢ)` with oᵢ the rows of the matrices before: several

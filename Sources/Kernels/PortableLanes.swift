@@ -95,7 +95,7 @@ enum PortableLanes: Lanes {
     return result
   }
 
-  static var splitsChains: Bool { false }
+  static var tokensAtOnce: Int { 4 }
 
   static var zero: Sums { Sums(repeating: 0) }
 

@@ -67,7 +67,7 @@ enum AVX512VNNILanes: Lanes {
   }
 
   @inline(__always)
-  static var splitsChains: Bool { true }
+  static var tokensAtOnce: Int { 8 }
 
   @inline(__always)
   static var zero: Sums { Sums(repeating: 0) }
@@ -82,19 +82,12 @@ enum AVX512VNNILanes: Lanes {
 
   @inline(__always)
   static func complete(_ record: UnsafeMutableRawPointer) {
-    let first = sum(loadInt8(record))
-    let second = sum(loadInt8(record + 16))
+    let first = -128 &* lanes_sum16(record)
+    let second = -128 &* lanes_sum16(record + 16)
     let corrections = (record + ActivationRecord.supplement).assumingMemoryBound(to: Int32.self)
-    corrections[0] = -128 &* (first &+ second)
-    corrections[1] = -128 &* first
-    corrections[2] = -128 &* second
-  }
-
-  @inline(__always)
-  private static func sum(_ v: SIMD16<Int32>) -> Int32 {
-    let eight = v.lowHalf &+ v.highHalf
-    let four = eight.lowHalf &+ eight.highHalf
-    return four[0] &+ four[1] &+ four[2] &+ four[3]
+    corrections[0] = first &+ second
+    corrections[1] = first
+    corrections[2] = second
   }
 }
 

@@ -66,7 +66,7 @@ enum NEONLanes: Lanes {
   }
 
   @inline(__always)
-  static var splitsChains: Bool { true }
+  static var tokensAtOnce: Int { 8 }
 
   @inline(__always)
   static var zero: Sums { Sums(repeating: 0) }

@@ -79,6 +79,13 @@ LANES lanes_i32x8 lanes_pair_dot8(lanes_i32x8 sums, lanes_i32x8 w, lanes_i32x8 x
 #endif
 
 #if defined(__AVX512VNNI__)
+// Sum of 16 int8 at `p`.
+LANES int32_t lanes_sum16(const void *p) {
+  __m128i bytes = _mm_xor_si128(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8(-128));
+  __m128i eights = _mm_sad_epu8(bytes, _mm_setzero_si128());
+  return _mm_cvtsi128_si32(eights) + _mm_extract_epi32(eights, 2) - 2048;
+}
+
 // Each byte of `codes` selects one of the 16 bytes of a table that fills each 128-bit lane.
 LANES lanes_u32x16 lanes_lookup16(lanes_u32x16 table, lanes_u32x16 codes) {
   return (lanes_u32x16)_mm512_shuffle_epi8((__m512i)table, (__m512i)codes);
