@@ -97,6 +97,12 @@ public struct Configuration: Sendable, Equatable {
   public var headDim: Int { hiddenSize / heads }
   /// Gated cross-attention blocks.
   public var crossBlocks: Int { layers / crossLayerInterval }
+
+  /// The cross block that runs before decoder layer `layer`, or `nil` when none does.
+  public func crossBlock(before layer: Int) -> Int? {
+    let block = layer / crossLayerInterval
+    return layer % crossLayerInterval == 0 && block < crossBlocks ? block : nil
+  }
   /// Width of the logits.
   public var totalVocabularySize: Int { vocabularySize + additionalVocabularySize }
   /// Vectors per image that the text stack attends to.

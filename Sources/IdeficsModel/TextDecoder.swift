@@ -55,8 +55,7 @@ struct TextDecoder {
     recorder?.record("embed", s.x)
     for (index, layer) in layers.enumerated() {
       guard !cancellation.isRaised else { throw .cancelled }
-      if index % configuration.crossLayerInterval == 0 {
-        let block = index / configuration.crossLayerInterval
+      if let block = configuration.crossBlock(before: index) {
         crossBlocks[block].apply(
           configuration,
           k,

@@ -163,9 +163,7 @@ public enum WeightNames {
       )
     }
     for layer in 0..<c.layers {
-      if layer % c.crossLayerInterval == 0 {
-        list += crossInventory(c, block: layer / c.crossLayerInterval)
-      }
+      if let block = c.crossBlock(before: layer) { list += crossInventory(c, block: block) }
       let prefix = decoderLayer(layer)
       list.append(WeightSpecification(prefix + "input_layernorm.weight", [hidden], .small))
       for projection in ["q_proj", "k_proj", "v_proj", "o_proj"] {

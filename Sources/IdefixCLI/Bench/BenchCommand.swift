@@ -25,7 +25,7 @@ struct BenchCommand: Subcommand {
   @Argument(help: "A model file (.idfx; default: $IDEFIX_MODEL or the demo model).")
   var model: String?
 
-  @Option(help: "Random weights of a published shape: 9b or 80b.")
+  @Option(help: "Random weights of a published shape: 9b, 80b or llama-7b.")
   var shape: String?
 
   @Option(help: "Decoder layers of the shape.")
@@ -40,8 +40,8 @@ struct BenchCommand: Subcommand {
   @Option(name: .customShort("n"), help: "Tokens to decode in each run.")
   var count = 32
 
-  @Option(help: "Images in context when decoding.")
-  var images = "0,1"
+  @Option(help: "Images in context when decoding (default: 0,1, or 0 where a shape has none).")
+  var images: String?
 
   @Option(help: "Sequences decoded together.")
   var batch = "1,8"
@@ -65,16 +65,23 @@ struct BenchCommand: Subcommand {
   var json = false
 
   func execute() async throws {
+    let shape = try chosenShape()
+    let hasImages = shape?.hasImages ?? true
     let lists = try (
-      prompts: numbers(prompts, "-p"), images: numbers(images, "--images"),
+      prompts: numbers(prompts, "-p"),
+      images: numbers(images ?? (hasImages ? "0,1" : "0"), "--images"),
       batch: numbers(batch, "--batch"), depth: numbers(depth, "--depth")
     )
     guard count > 0, repeats > 0 else {
       throw CommandFailure(.usage, "-n and --repeat must be at least 1.")
     }
+    guard hasImages || lists.images.allSatisfy({ $0 == 0 }) else {
+      throw CommandFailure(.usage, "The shape llama-7b has no images.")
+    }
     let compute = try ComputeContext(isa: try chosenISA(), threads: threads)
     let longest = max(lists.prompts.max() ?? 1, (lists.depth.max() ?? 0) + count + 1)
     let subject = try makeSubject(
+      shape,
       compute,
       tokens: longest,
       images: max(lists.images.max() ?? 0, 1),
@@ -112,6 +119,14 @@ struct BenchCommand: Subcommand {
     }
   }
 
+  private func chosenShape() throws -> PublishedShape? {
+    guard let shape else { return nil }
+    guard let known = PublishedShape(rawValue: shape) else {
+      throw CommandFailure(.usage, "--shape must be 9b, 80b or llama-7b.")
+    }
+    return known
+  }
+
   private func chosenISA() throws -> ISA? {
     guard let isa else { return nil }
     guard let known = ISA(rawValue: isa) else {
@@ -121,6 +136,7 @@ struct BenchCommand: Subcommand {
   }
 
   private func makeSubject(
+    _ shape: PublishedShape?,
     _ compute: ComputeContext,
     tokens: Int,
     images: Int,
@@ -132,10 +148,7 @@ struct BenchCommand: Subcommand {
     let source: any TensorSource
     let configuration: Configuration
     if let shape {
-      guard let known = PublishedShape(rawValue: shape) else {
-        throw CommandFailure(.usage, "--shape must be 9b or 80b.")
-      }
-      configuration = try known.configuration(layers: layers)
+      configuration = try shape.configuration(layers: layers)
       source = SyntheticSource(configuration: configuration, recipe: try .named(recipe))
     } else {
       let file = try IdfxFile.open(try ModelPath.resolve(model))

@@ -10,19 +10,56 @@ import WeightFiles
 enum PublishedShape: String, CaseIterable {
   case idefics9b = "9b"
   case idefics80b = "80b"
+  /// The text stack of LLaMA-7B alone, for comparison with programs that run only that.
+  case llama7b = "llama-7b"
 
-  /// Its config.json, with `layers` decoder layers in place of its own.
+  /// Whether the shape has images.
+  var hasImages: Bool { self != .llama7b }
+
+  /// Its configuration, with `layers` decoder layers in place of its own.
   func configuration(layers: Int?) throws -> Configuration {
-    let (hidden, inner, heads, depth, epsilon) =
-      switch self {
-      case .idefics9b: (4096, 11008, 32, 32, "1e-6")
-      case .idefics80b: (8192, 22016, 64, 80, "1e-5")
-      }
-    return try Configuration(
+    switch self {
+    case .idefics9b: try Self.idefics(4096, 11008, heads: 32, layers: layers ?? 32, "1e-6")
+    case .idefics80b: try Self.idefics(8192, 22016, heads: 64, layers: layers ?? 80, "1e-5")
+    case .llama7b: try Self.llama(4096, 11008, heads: 32, layers: layers ?? 32)
+    }
+  }
+
+  /// A decoder without cross-attention; the vision tower, which no pass uses, is as small as can be.
+  private static func llama(
+    _ hidden: Int,
+    _ inner: Int,
+    heads: Int,
+    layers: Int
+  ) throws -> Configuration {
+    var configuration = try Configuration(
       json: Array(
         """
         {"hidden_size": \(hidden), "intermediate_size": \(inner), "num_attention_heads": \(heads),
-         "num_hidden_layers": \(layers ?? depth), "rms_norm_eps": \(epsilon), "vocab_size": 32000,
+         "num_hidden_layers": \(layers), "cross_layer_interval": \(layers), "vocab_size": 32000,
+         "max_position_embeddings": 2048,
+         "vision_config": {"embed_dim": 16, "image_size": 14, "patch_size": 14,
+           "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 1}}
+        """.utf8
+      )
+    )
+    // No config.json can say this.
+    configuration.crossLayerInterval = layers + 1
+    return configuration
+  }
+
+  private static func idefics(
+    _ hidden: Int,
+    _ inner: Int,
+    heads: Int,
+    layers: Int,
+    _ epsilon: String
+  ) throws -> Configuration {
+    try Configuration(
+      json: Array(
+        """
+        {"hidden_size": \(hidden), "intermediate_size": \(inner), "num_attention_heads": \(heads),
+         "num_hidden_layers": \(layers), "rms_norm_eps": \(epsilon), "vocab_size": 32000,
          "additional_vocab_size": 3, "cross_layer_interval": 4, "qk_layer_norms": true,
          "use_resampler": true, "max_position_embeddings": 2048,
          "vision_config": {"embed_dim": 1280, "image_size": 224, "patch_size": 14,
