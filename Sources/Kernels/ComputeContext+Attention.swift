@@ -109,7 +109,7 @@ extension ComputeContext {
       base: UnsafeRawPointer(cache.base),
       geometry: g
     )
-    let pages = spans.flatMap(\.pages)
+    let pages = spans.flatMap { $0.pages }
     pages.withUnsafeBufferPointer { pages in
       // An empty table is never read; any address will do.
       let table = pages.baseAddress ?? UnsafePointer(bitPattern: 4)

@@ -2,7 +2,9 @@
 // Refuses nothing at run time but absurd sizes: callers size it from validated shapes.
 
 /// Owner of `count` trivial elements at a 64-byte aligned address.
-public struct AlignedBuffer<Element: BitwiseCopyable>: ~Copyable {
+///
+/// Frozen because Embedded Swift, in which Tools/check-neon builds this room, allows `discard` only so.
+@frozen public struct AlignedBuffer<Element: BitwiseCopyable>: ~Copyable {
   /// Alignment in bytes: one cache line, one AVX-512 vector.
   public static var alignment: Int { 64 }
 

@@ -1,0 +1,220 @@
+// Compares the kernels of NEON with the portable ones, bit by bit, on a machine that need not be an
+// Arm: built by Tools/check-neon in Embedded Swift, where neither Testing nor Foundation exist.
+
+import Glibc
+import Kernels
+import Tensors
+
+/// Values from a seed (SplitMix64).
+struct Generator {
+  private var state: UInt64
+
+  init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+    return z ^ (z >> 31)
+  }
+
+  /// The sum of four uniform values, scaled to unit variance.
+  mutating func value() -> Float {
+    let bits = next()
+    var sum: Float = -2
+    for part in 0..<4 {
+      sum += Float(UInt16(truncatingIfNeeded: bits >> UInt64(16 * part))) / 65536
+    }
+    return sum * 1.732
+  }
+}
+
+/// Some rows are far larger than others, some values are zero.
+func sample(rows: Int, columns: Int, seed: UInt64) -> Matrix {
+  var generator = Generator(seed: seed)
+  var matrix = Matrix(rows: rows, columns: columns)
+  for row in 0..<rows {
+    for column in 0..<columns {
+      let value = generator.value() * (row % 4 == 2 ? 37.5 : 1)
+      matrix[row, column] = (row * columns + column) % 11 == 3 ? 0 : value
+    }
+  }
+  return matrix
+}
+
+func vector(_ count: Int, seed: UInt64, around centre: Float = 0) -> DenseTensor? {
+  var generator = Generator(seed: seed)
+  let values = (0..<count).map { _ in generator.value() * 0.5 + centre }
+  return Shape([count]).flatMap { DenseTensor(shape: $0, values: values) }
+}
+
+/// Weights whose every fifth group scale is negative, with a codebook that reaches both ends.
+func weights(rows: Int, columns: Int, _ encoding: WeightEncoding, seed: UInt64) -> PackedMatrix? {
+  var generator = Generator(seed: seed)
+  let values = (0..<(rows * columns)).map { _ in generator.value() * 0.1 }
+  let codebook = Codebook([
+    -127, -100, -79, -60, -44, -29, -15, -3, 0, 8, 21, 36, 53, 73, 97, 127,
+  ])
+  guard let codebook,
+    let matrix = ReferenceQuantizer.pack(
+      values,
+      rows: rows,
+      columns: columns,
+      encoding: encoding,
+      codebook: codebook
+    )
+  else { return nil }
+  guard let scales = matrix.scales else { return matrix }
+  var flipped = AlignedBuffer<Int8>(count: scales.count)
+  for index in 0..<scales.count {
+    let scale = Int8(bitPattern: scales.bytes[index])
+    flipped[index] = index % 5 == 0 ? -scale : scale
+  }
+  return PackedMatrix(
+    layout: matrix.layout,
+    codebook: codebook,
+    codes: matrix.codes,
+    scales: ByteSlice(flipped.freeze()),
+    rowScales: matrix.rowScales
+  )
+}
+
+func bits(_ matrix: borrowing Matrix) -> [UInt32] { matrix.values().map { $0.bitPattern } }
+
+let awkward: [(n: Int, k: Int)] = [
+  (1, 1), (15, 31), (17, 588), (16, 1), (48, 256), (33, 96), (17, 300), (1, 545),
+]
+
+/// Every encoding, awkward shapes, 1 to 17 tokens and enough for any other way of large batches.
+func products(_ context: ComputeContext) -> [[UInt32]] {
+  var results: [[UInt32]] = []
+  for encoding in WeightEncoding.allCases {
+    for (n, k) in awkward {
+      guard let w = weights(rows: n, columns: k, encoding, seed: 21) else { return [] }
+      for tokens in n == 17 && k == 300 ? Array(1...17) + [41, 74] : [1, 2, 5, 17] {
+        var y = Matrix(rows: tokens, columns: n)
+        let x = sample(rows: tokens, columns: k, seed: 23)
+        context.linear(x, w, bias: vector(n, seed: 22), into: &y)
+        context.linearAdd(x, w, scale: vector(n, seed: 24), into: &y)
+        results.append(bits(y))
+      }
+    }
+  }
+  return results
+}
+
+/// Norms, gates, activation functions, rotary embedding and addition.
+func elementwise(_ context: ComputeContext) -> [[UInt32]] {
+  var results: [[UInt32]] = []
+  for width in [1, 8, 15, 16, 31, 128, 588] {
+    let x = sample(rows: 17, columns: width, seed: 4)
+    guard let weight = vector(width, seed: 5, around: 1), let bias = vector(width, seed: 6) else {
+      return []
+    }
+    var y = Matrix(rows: 17, columns: width)
+    context.rmsNorm(x, weight: weight, eps: 1e-6, into: &y)
+    results.append(bits(y))
+    context.layerNorm(x, weight: weight, bias: bias, eps: 1e-5, into: &y)
+    results.append(bits(y))
+    for function in Activation.allCases {
+      var z = sample(rows: 17, columns: width, seed: 4)
+      context.activate(&z, function)
+      results.append(bits(z))
+    }
+    context.add(x, into: &y)
+    results.append(bits(y))
+    guard width % 2 == 0 else { continue }
+    var gated = Matrix(rows: 17, columns: width / 2)
+    context.siluGate(x, into: &gated)
+    results.append(bits(gated))
+    var turned = sample(rows: 17, columns: width, seed: 4)
+    context.rotary(
+      &turned,
+      column: 0,
+      heads: 1,
+      headDim: width,
+      positions: (0..<17).map { $0 * 97 }
+    )
+    results.append(bits(turned))
+  }
+  return results
+}
+
+/// Stored pages and attention over them, causal or not, by one query and by many.
+func attention(_ context: ComputeContext) -> [[UInt32]] {
+  var results: [[UInt32]] = []
+  for element in KVElement.allCases {
+    for (heads, headDim, keys) in [(2, 128, 70), (3, 80, 33), (1, 96, 16), (2, 8, 1), (1, 24, 47)] {
+      let width = heads * headDim
+      guard let cache = try? PageStore(pages: 11, heads: heads, headDim: headDim, element: element)
+      else { return [] }
+      let pages = (0..<Int32((keys + 15) / 16)).map { ($0 * 5 + 3) % 11 }
+      for page in pages { cache.poison(page) }
+      context.store(
+        keys: sample(rows: keys, columns: width + 3, seed: 100),
+        keyColumn: 3,
+        values: sample(rows: keys, columns: width, seed: 101),
+        valueColumn: 0,
+        rows: 0..<keys,
+        into: cache,
+        pages: pages,
+        at: 0
+      )
+      for page in pages { results.append(cache.bytes(of: page).map(UInt32.init)) }
+      for queries in [1, min(keys, 19)] {
+        for isCausal in [false, true] {
+          var y = Matrix(rows: queries, columns: width)
+          context.attention(
+            sample(rows: queries, columns: width + 5, seed: 102),
+            column: 5,
+            scale: 0.0005,
+            spans: [
+              AttentionSpan(
+                queryRows: 0..<queries,
+                pages: pages,
+                keyCount: keys,
+                isCausal: isCausal
+              )
+            ],
+            cache: cache,
+            into: &y
+          )
+          results.append(bits(y))
+        }
+      }
+    }
+  }
+  return results
+}
+
+/// Results of `group` on both instruction sets; returns whether all are there and equal.
+func compare(_ name: StaticString, _ group: (ComputeContext) -> [[UInt32]]) -> Bool {
+  guard let oracle = try? ComputeContext(isa: .portable, threads: 1) else { return false }
+  let expected = group(oracle)
+  var isEqual = !expected.isEmpty
+  for threads in [1, 2, 3, 7] {
+    guard let context = try? ComputeContext(isa: .neon, threads: threads) else {
+      print("check-neon: this processor has no dot product or half precision")
+      return false
+    }
+    let actual = group(context)
+    let wrong = zip(expected, actual).reduce(0) { $0 + ($1.0 == $1.1 ? 0 : 1) }
+    if actual.count != expected.count || wrong > 0 {
+      print("check-neon: \(name), \(threads) threads: \(wrong) of \(expected.count) results differ")
+      isEqual = false
+    }
+  }
+  if isEqual { print("check-neon: \(name): \(expected.count) results, all bits equal") }
+  return isEqual
+}
+
+@main enum Check {
+  static func main() {
+    let outcomes = [
+      compare("products", products), compare("elementwise", elementwise),
+      compare("attention", attention),
+    ]
+    if outcomes.contains(false) { exit(1) }
+  }
+}
