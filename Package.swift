@@ -41,6 +41,8 @@ let package = Package(
   name: "idefix",
   products: [
     .library(name: "Idefix", targets: ["Idefix"]),
+    // For Tools/Benchmarks alone: no promise to anyone else.
+    .library(name: "IdefixKernels", targets: ["Kernels", "Tensors"]),
     .executable(name: "idefix", targets: ["IdefixCLI"]),
   ],
   dependencies: [
