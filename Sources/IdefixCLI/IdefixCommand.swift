@@ -11,7 +11,7 @@ struct IdefixCommand: AsyncParsableCommand {
     discussion: """
       With no model named, run, chat and serve use $IDEFIX_MODEL, else the demo model of the clone.
 
-      Example: idefix run --image Models/samples/owl.png "What is in this image?"
+      Example: idefix run --image Models/samples/parrot.png "What is in this image?"
       """,
     version: "0.1.0",
     subcommands: [

@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import IdeficsForVisionText2Text, IdeficsImageProcessor, LlamaTokenizerFast
 
 import language as L
-from rows import IMAGE_ID, collate
+from rows import IMAGE_ID, Row, collate
 
 SEPARATORS = re.compile(r"\s*(?:,|\band\b)\s*")
 
@@ -74,7 +74,7 @@ class Model:
         for _ in range(limit):
             if not live:
                 break
-            g = collate([(ids[k], [0.0] * len(ids[k]), order[k]) for k in live], max(len(order[k]) for k in live))
+            g = collate([Row(ids[k], [0.0] * len(ids[k]), order[k], []) for k in live], max(len(order[k]) for k in live))
             hidden = self.net.model(input_ids=g.ids, attention_mask=g.attention, perceiver_embeddings=z[g.images],
                                     image_attention_mask=g.see.to(z.dtype), use_cache=False).last_hidden_state  # fmt: skip
             last = hidden[torch.arange(len(live)), [len(ids[k]) - 1 for k in live]]

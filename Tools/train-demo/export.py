@@ -16,6 +16,9 @@ from transformers import IdeficsImageProcessor
 import model as M
 
 
+TOKENIZER = ("tokenizer.model", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+
+
 def dump(path, obj):
     with open(path, "w", encoding="utf-8") as fh:
         json.dump(obj, fh, ensure_ascii=False, indent=1)
@@ -28,7 +31,7 @@ def export(net, tokenizer, out, dtype=torch.bfloat16):
     twin = M.build()
     twin.load_state_dict(net.state_dict())
     twin.to(dtype).save_pretrained(tmp)
-    for f in os.listdir(tokenizer):
+    for f in TOKENIZER:
         shutil.copy(os.path.join(tokenizer, f), tmp)
     ip = IdeficsImageProcessor()
     dump(os.path.join(tmp, "preprocessor_config.json"),

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write the held-out evaluation sets: one JSONL file per task and the images as PNG.
 
-    make_eval.py --out DIR [--count 400]
+    make_eval.py --out DIR [--count 400] [--set validation]
 
 A row is {"id", "task", "prompt": [{"text"} | {"image": path relative to the file} …], "answers": […], "match", "stop",
 "phrasing"}. match: "set" compares the sets of named objects, "short" compares after lower-casing and dropping articles
@@ -19,7 +19,7 @@ from PIL import Image
 import language as L
 from scenes import draw_scene, render
 
-FIRST_SEED = 2 * 10**9
+FIRST_SEED = {"test": 2 * 10**9, "validation": 15 * 10**8}  # decisions while training look at the validation set only
 SINGLE = {"name": ("what", 1), "pair": ("what", 2), "triple": ("what", 3), "background": ("background", 0), "side": ("side", 0),
           "there": ("there", 0), "count": ("count", 0), "where": ("where", 0), "caption": ("caption", 0)}  # fmt: skip
 MATCH = {"name": "set", "pair": "set", "triple": "set"}
@@ -44,12 +44,13 @@ def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--out", required=True)
     ap.add_argument("--count", type=int, default=400)
+    ap.add_argument("--set", choices=FIRST_SEED, default="test")
     a = ap.parse_args()
     os.makedirs(os.path.join(a.out, "images"), exist_ok=True)
-    pool, rng = {1: [], 2: [], 3: []}, random.Random(17)
+    pool, rng = {1: [], 2: [], 3: []}, random.Random(17 if a.set == "test" else 18)
     for n in pool:
         for i in range(a.count):
-            s = draw_scene(FIRST_SEED + n * 10**6 + i, "held", n)
+            s = draw_scene(FIRST_SEED[a.set] + n * 10**6 + i, "held", n)
             path = f"images/{n}-{i:04d}.png"
             Image.fromarray(render(s)[0]).save(os.path.join(a.out, path))
             pool[n].append((path, s))

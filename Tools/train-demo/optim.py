@@ -15,7 +15,7 @@ def orthogonalise(g, steps=5):
     x = x / (x.norm(dim=(1, 2), keepdim=True) * 1.02 + 1e-7)
     for _ in range(steps):
         a = x @ x.transpose(1, 2)
-        x = 3.4445 * x + (-4.7750 * a + 2.0315 * (a @ a)) @ x
+        x = torch.baddbmm(x, torch.baddbmm(a, a, a, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
     return (x.transpose(1, 2) if tall else x).float()
 
 

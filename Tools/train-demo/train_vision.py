@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 import model as M
-import scenes
-from feed import Feed, make_batch, patches
+from feed import Feed, make_batch, pixels
 from optim import Both
 
 
@@ -23,7 +22,7 @@ def patches_with_objects_first(patch_labels, k, generator=None):
     return order.topk(k, 1).indices.sort(1).values
 
 
-def scene_losses(net, heads, batch, x, k=None):
+def scene_losses(net, heads, batch, k=None):
     """Dense losses on patches, slots, the scene latent and regions; also the latents for what comes after.
 
     With k, only k patches per image are looked at: cheaper, and an augmentation.
@@ -33,7 +32,7 @@ def scene_losses(net, heads, batch, x, k=None):
     if k:
         keep = patches_with_objects_first(labels, k)
         labels = labels.gather(1, keep.unsqueeze(-1).expand(-1, -1, labels.shape[-1]))
-    v, z = M.tower(net, x, keep)
+    v, z = M.tower(net, pixels(batch["pixels"], keep), keep)
     lp, ap = heads.losses("patch", v[:, 1:], labels)
     n = M.SLOTS
     scene = t(batch["slots"][:, :1].copy())
@@ -58,11 +57,9 @@ def vision_state(net):
 def held_accuracy(net, heads, n=192):
     out = {}
     for count in (1, 2, 3):
-        rows = [scenes.sample(10**9 + i, "held", count) for i in range(n // 3)]
-        batch = dict(images=np.stack([r[1] for r in rows]), patch=np.stack([r[2][0] for r in rows]),
-                     slots=np.stack([r[2][1] for r in rows]), regions=np.stack([r[2][2] for r in rows]))  # fmt: skip
+        batch = make_batch(range(10**9, 10**9 + n // 3), "held", count)
         with torch.autocast("cpu", torch.bfloat16):
-            _, _, acc = scene_losses(net, heads, batch, patches(batch["images"]))
+            _, _, acc = scene_losses(net, heads, batch)
         for k, a in acc.items():
             out[f"{k}{count}"] = [round(x, 3) for x in a]
     return out
@@ -75,6 +72,7 @@ def main():
     ap.add_argument("--batch", type=int, default=96)
     ap.add_argument("--keep", type=int, default=36, help="patches looked at per image, of 64")
     ap.add_argument("--init", help="checkpoint folder to start from, in place of fresh weights")
+    ap.add_argument("--peak", type=float, default=1.0, help="share of the base rate")
     ap.add_argument("--threads", type=int, default=2)
     a = ap.parse_args()
     torch.set_num_threads(a.threads)
@@ -91,18 +89,19 @@ def main():
         opt.load_state_dict(s["opt"])
         step, used = s["step"], s["used"]
     elif not a.init:
-        M.fit_patch_embedding(net, patches(make_batch(range(10**8, 10**8 + 192))["images"]))
+        M.fit_patch_embedding(net, pixels(make_batch(range(10**8, 10**8 + 192))["pixels"]))
     feed = Feed(step * a.batch, a.batch)
     mark = saved = time.time()
     window = []
     while used < a.minutes * 60:
         b = feed.next()
         with torch.autocast("cpu", torch.bfloat16):
-            loss, _, acc = scene_losses(net, heads, b, patches(b["images"]), a.keep)
+            loss, _, acc = scene_losses(net, heads, b, a.keep)
         loss.backward()
         done = used / (a.minutes * 60)
-        rate = min(1.0, (step + 1) / 60) * min(1.0, 1.3 - 1.05 * done)
-        opt.step({"vision": rate, "heads": rate})
+        rate = min(1.0, (step + 1) / 60) * min(a.peak, 1.3 - 1.25 * done)
+        # fresh heads on a trained tower learn first, or their first gradients would spoil it
+        opt.step({"vision": rate * min(1.0, max(0.0, (step - 60) / 60)) if a.init else rate, "heads": rate})
         step += 1
         now = time.time()
         used, mark = used + now - mark, now
