@@ -1,5 +1,5 @@
 // How many threads are worth starting: physical cores that this process may run on, no more than
-// the processor time that its control group grants. Reads sched_getaffinity, sysfs and cgroup v2.
+// the processor time that its control groups grant. Reads sched_getaffinity, sysfs and cgroups.
 
 import CIntrinsics
 import Glibc
@@ -25,20 +25,48 @@ public enum Processors {
   }()
 
   /// Processors' worth of time that the control group grants, or `nil` without a limit.
-  public static let quota: Double? = {
-    let group =
-      text(of: "/proc/self/cgroup")?.split(separator: "\n")
-      .first { $0.hasPrefix("0::") }?.dropFirst(3) ?? ""
-    let paths = ["/sys/fs/cgroup\(group)/cpu.max", "/sys/fs/cgroup/cpu.max"]
-    for path in paths {
-      let fields = text(of: path)?.split(whereSeparator: \.isWhitespace) ?? []
-      guard fields.count == 2, let time = Double(fields[0]), let period = Double(fields[1]),
-        time > 0, period > 0
-      else { continue }
-      return time / period
+  public static let quota: Double? = text(of: "/proc/self/cgroup").flatMap {
+    quota(memberships: $0, read: text(of:))
+  }
+
+  /// The tightest limit of a group and the groups around it.
+  ///
+  /// - Parameters:
+  ///   - memberships: `/proc/self/cgroup`: lines `number:controllers:path`.
+  ///   - read: the text of a file, or `nil` where there is none.
+  /// - Returns: processors, or `nil` without a limit in either version of control groups.
+  package static func quota(memberships: String, read: (String) -> String?) -> Double? {
+    var limits: [Double] = []
+    for line in memberships.split(separator: "\n") {
+      let fields = line.split(separator: ":", maxSplits: 2, omittingEmptySubsequences: false)
+      guard fields.count == 3 else { continue }
+      let controllers = fields[1].split(separator: ",")
+      // Inside a container the path may be the host's, of which only the root is visible.
+      var groups = [""]
+      for name in fields[2].split(separator: "/") {
+        groups.append((groups.last ?? "") + "/" + name)
+      }
+      for group in groups {
+        if fields[0] == "0" && controllers.isEmpty {
+          let words = read("/sys/fs/cgroup\(group)/cpu.max")?.split(whereSeparator: \.isWhitespace)
+          limits += limit(words?.first, words?.last)
+        } else if controllers.contains("cpu") {
+          let folder = "/sys/fs/cgroup/cpu\(group)/cpu.cfs_"
+          limits += limit(read(folder + "quota_us"), read(folder + "period_us"))
+        }
+      }
     }
-    return nil
-  }()
+    return limits.min()
+  }
+
+  /// Time over period, or nothing where either is missing or no positive number (`max`, −1).
+  private static func limit<Text: StringProtocol>(_ time: Text?, _ period: Text?) -> [Double] {
+    let numbers = [time, period].compactMap { text in
+      text.flatMap { Double(String($0).filter { !$0.isWhitespace }) }
+    }
+    guard numbers.count == 2, numbers[0] > 0, numbers[1] > 0 else { return [] }
+    return [numbers[0] / numbers[1]]
+  }
 
   /// Threads that a `ComputeContext` starts by default: at least one.
   public static let recommendedThreads: Int = {

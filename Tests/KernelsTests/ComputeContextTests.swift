@@ -15,6 +15,26 @@ import Testing
     #expect(Processors.recommendedThreads <= Processors.allowed.count)
   }
 
+  @Test func theTightestControlGroupLimitsTheThreads() {
+    func quota(_ memberships: String, _ files: [String: String]) -> Double? {
+      Processors.quota(memberships: memberships) { files[$0] }
+    }
+    let second = [
+      "/sys/fs/cgroup/a/b/cpu.max": "max 100000\n", "/sys/fs/cgroup/a/cpu.max": "150000 100000\n",
+    ]
+    #expect(quota("0::/a/b\n", second) == 1.5)
+    #expect(quota("0::/a\n", ["/sys/fs/cgroup/cpu.max": "200000 100000"]) == 2)
+    let first = [
+      "/sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+      "/sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+      "/sys/fs/cgroup/cpu/x/cpu.cfs_quota_us": "50000\n",
+      "/sys/fs/cgroup/cpu/x/cpu.cfs_period_us": "100000\n",
+    ]
+    #expect(quota("4:cpu,cpuacct:/x\n3:cpuset:/y\n0::/\n", first) == 0.5)
+    #expect(quota("4:cpu:/\n", first) == nil)
+    #expect(quota("nonsense\n", [:]) == nil)
+  }
+
   @Test func whatIsMissingIsRefused() {
     #if arch(x86_64)
     #expect(throws: KernelError.unavailable(.neon)) { try ComputeContext(isa: .neon) }
