@@ -143,16 +143,21 @@ let package = Package(
     ),
 
     // Tests: one target a room.
-    .target(name: "TestSupport", dependencies: ["Tensors"], path: "Tests/TestSupport"),
+    .target(
+      name: "TestSupport",
+      dependencies: ["Tensors", "WeightFiles"],
+      path: "Tests/TestSupport"
+    ),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
     .testTarget(
       name: "ConversionTests",
       dependencies: ["Conversion", "IdeficsModel", "WeightFiles", "Tensors", "TestSupport"]
     ),
     .testTarget(name: "WeightFilesTests", dependencies: ["WeightFiles", "Tensors", "TestSupport"]),
+    .executableTarget(name: "measure", path: "Tests/Measure"),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["IdefixCLI", "TestSupport"]
+      dependencies: ["IdefixCLI", "TestSupport", "WeightFiles", "measure"]
     ),
     .testTarget(
       name: "IdeficsModelTests",

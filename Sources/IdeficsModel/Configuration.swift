@@ -161,7 +161,7 @@ public struct Configuration: Sendable, Equatable {
       "max_position_embeddings",
       raw.maxPositionEmbeddings ?? raw.maxSequenceLength,
       fallback: 2048,
-      limit: 1 << 24
+      limit: 1 << 20
     )
     bosToken = raw.bosTokenId ?? 1
     eosToken = raw.eosTokenId ?? 2
@@ -230,6 +230,9 @@ public struct Configuration: Sendable, Equatable {
 }
 
 extension Configuration.Vision {
+  /// Most patches along a side: 16 times what the published models have.
+  private static let maximumGrid = 256
+
   fileprivate init(_ raw: RawConfiguration) throws(ConfigurationError) {
     typealias Parse = Configuration
     let nested = raw.visionConfig
@@ -291,6 +294,13 @@ extension Configuration.Vision {
     }
     guard imageSize >= patchSize else {
       throw .outOfRange(field: name + "patch_size", value: patchSize, limit: imageSize)
+    }
+    guard imageSize / patchSize <= Self.maximumGrid else {
+      throw .outOfRange(
+        field: name + "image_size",
+        value: imageSize,
+        limit: patchSize * Self.maximumGrid
+      )
     }
   }
 }

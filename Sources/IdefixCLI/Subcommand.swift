@@ -49,6 +49,7 @@ protocol Subcommand: AsyncParsableCommand {
 extension Subcommand {
   /// Runs the command; an error becomes one line on stderr and an exit code.
   func run() async throws {
+    MissingPageGuard.install()
     do {
       try await execute()
     } catch let error as ExitCode {

@@ -13,22 +13,31 @@ public struct ImageLimits: Sendable, Hashable {
   public var side: Int
   /// Scans of a progressive JPEG, each of which costs a pass over the whole picture.
   public var scans: Int
+  /// Scans of a progressive JPEG times its pixels, which bounds the time that those passes take.
+  public var scannedPixels: Int
 
   /// Limits of one's own; what is not named has its default.
   public init(
     encodedBytes: Int = 64 << 20,
     pixels: Int = 64_000_000,
     side: Int = 65_535,
-    scans: Int = 100
+    scans: Int = 100,
+    scannedPixels: Int = 1_500_000_000
   ) {
     self.encodedBytes = encodedBytes
     self.pixels = pixels
     self.side = side
     self.scans = scans
+    self.scannedPixels = scannedPixels
   }
 
-  /// 64 MiB encoded, 64 megapixels, sides of 65 535 pixels, 100 scans.
+  /// 64 MiB encoded, 64 megapixels, sides of 65 535 pixels, 100 scans (23 of the largest picture).
   public static let `default` = ImageLimits()
+
+  /// Scans that a picture of this size may have, at least one.
+  func scans(width: Int, height: Int) -> Int {
+    min(scans, max(1, scannedPixels / (width * height)))
+  }
 
   /// Refuses a picture whose header declares more than these limits.
   func check(width: Int, height: Int, format: ImageFormat) throws(ImageError) {

@@ -20,23 +20,23 @@ enum JPEG {
       let limit = min(limits.side, IDEFIX_JPEG_MAX_SIDE)
       throw .sideTooLong(width: width, height: height, limit: limit)
     }
-    try check(opened, limits)
+    try check(opened, scans: limits.scans)
     try limits.check(width: width, height: height, format: .jpeg)
-    let scans = Int32(clamping: limits.scans)
+    let scans = limits.scans(width: width, height: height)
     var (pixels, status) = [UInt8].written(count: width * height * Int(info.channels)) {
-      idefix_jpeg_read(decoder, scans, $0)
+      idefix_jpeg_read(decoder, Int32(clamping: scans), $0)
     }
-    try check(status, limits)
+    try check(status, scans: scans)
     if info.channels == 4 { PixelConversion.convert(invertedCMYK: &pixels) }
     return RGBImage(width: width, height: height, pixels: pixels)
   }
 
-  private static func check(_ status: Int32, _ limits: ImageLimits) throws(ImageError) {
+  private static func check(_ status: Int32, scans: Int) throws(ImageError) {
     switch Int(status) {
     case IDEFIX_JPEG_OK: return
     case IDEFIX_JPEG_TRUNCATED: throw .truncated(.jpeg)
     case IDEFIX_JPEG_UNSUPPORTED: throw .unsupported(.jpeg)
-    case IDEFIX_JPEG_TOO_MANY_SCANS: throw .tooManyScans(limit: limits.scans)
+    case IDEFIX_JPEG_TOO_MANY_SCANS: throw .tooManyScans(limit: scans)
     case IDEFIX_JPEG_OUT_OF_MEMORY: throw .outOfMemory(.jpeg)
     default: throw .corrupt(.jpeg)
     }

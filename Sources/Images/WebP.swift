@@ -17,7 +17,7 @@ enum WebP {
     let height = Int(features.height)
     try limits.check(width: width, height: height, format: .webp)
 
-    var file = WebPData(bytes: start, size: bytes.count)
+    var file = WebPData(bytes: start, size: endOfFirstFrame(in: bytes))
     var state = WEBP_DEMUX_PARSE_ERROR
     guard let demuxer = WebPDemuxPartial(&file, &state) else {
       throw state == WEBP_DEMUX_PARSE_ERROR ? .corrupt(.webp) : .truncated(.webp)
@@ -35,6 +35,21 @@ enum WebP {
     try draw(frame, on: &canvas, width: width, height: height, hasAlpha: hasAlpha)
     if hasAlpha { PixelConversion.compositeOverWhite(rgba: &canvas) }
     return RGBImage(width: width, height: height, pixels: canvas)
+  }
+
+  /// Where the first frame of an animation ends, or the file where it is none.
+  ///
+  /// The demuxer would list every frame, of which there may be many.
+  private static func endOfFirstFrame(in bytes: UnsafeRawBufferPointer) -> Int {
+    var offset = 12
+    while bytes.count - offset >= 8 {
+      let size = bytes.loadUnaligned(fromByteOffset: offset + 4, as: UInt32.self).littleEndian
+      let end = offset + 8 + Int(size) + Int(size % 2)
+      guard end < bytes.count else { break }
+      if bytes[offset..<offset + 4].elementsEqual("ANMF".utf8) { return end }
+      offset = end
+    }
+    return bytes.count
   }
 
   /// Decodes one frame into its place on the canvas.

@@ -3,6 +3,8 @@
 
 /// Matches a set of texts verbatim.
 struct SpecialTokenMatcher: Sendable {
+  /// A longer text is refused: as many bytes are looked at wherever one may start.
+  static let longestText = 256
   /// Texts of more bytes than this, all together, are refused; each may take a node of the trie.
   static let mostBytes = 1 << 20
 
@@ -19,6 +21,9 @@ struct SpecialTokenMatcher: Sendable {
     for id in 0..<TokenID(vocabulary.count)
     where [.special, .added].contains(vocabulary.kind(of: id)) {
       let range = vocabulary.pieceRange(of: id)
+      guard range.count <= Self.longestText else {
+        throw .addedTokenTooLong(bytes: range.count, limit: Self.longestText)
+      }
       bytes += range.count
       guard bytes <= Self.mostBytes else {
         throw .tooManyAddedTokens(bytes: bytes, limit: Self.mostBytes)

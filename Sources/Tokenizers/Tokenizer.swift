@@ -9,7 +9,7 @@ public struct Tokenizer: Sendable {
     [jsonFile, sentencePieceFile] + TokenizerSettings.File.allCases.map(\.rawValue)
 
   /// Larger vocabulary files are refused; the published ones have 0.5 MB and 1.8 MB.
-  public static let largestFile = 32 << 20
+  public static let largestFile = 8 << 20
 
   private static let jsonFile = "tokenizer.json"
   private static let sentencePieceFile = "tokenizer.model"

@@ -17,6 +17,8 @@ public enum TokenizerError: Error, Hashable, Sendable {
   case invalidMerge(file: String, index: Int, reason: String)
   /// An added token disagrees with the vocabulary or with another one.
   case conflictingToken(token: String, id: Int)
+  /// The text of a special or added token is longer than any tokenizer's.
+  case addedTokenTooLong(bytes: Int, limit: Int)
   /// The texts of special and added tokens are longer, all together, than any tokenizer's.
   case tooManyAddedTokens(bytes: Int, limit: Int)
   /// A token that every prompt needs is not in the vocabulary.
@@ -41,6 +43,8 @@ extension TokenizerError: CustomStringConvertible {
       "Merge \(index) of \(file) is not usable: \(reason)."
     case .conflictingToken(let token, let id):
       "The added token \(token) cannot have the id \(id)."
+    case .addedTokenTooLong(let bytes, let limit):
+      "An added token has \(bytes) bytes of text; at most \(limit) are accepted."
     case .tooManyAddedTokens(let bytes, let limit):
       "The added tokens have \(bytes) bytes of text; at most \(limit) are accepted."
     case .missingSpecialToken(let role, let token):

@@ -35,9 +35,10 @@ struct TokenizerSettings {
       for key in ["additional_special_tokens", "extra_special_tokens"] {
         guard case .array(let values)? = settings[key] else { continue }
         var names = additional ?? []
+        var known = Set(names)
         for value in values {
           let name = try AddedToken(value, file: file.rawValue).content
-          if !names.contains(name) { names.append(name) }
+          if known.insert(name).inserted { names.append(name) }
         }
         additional = names
       }

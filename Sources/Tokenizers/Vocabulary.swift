@@ -19,8 +19,8 @@ public struct Vocabulary: Sendable {
     case special
   }
 
-  /// More tokens than this are refused.
-  static let largestCount = 1 << 20
+  /// More tokens than this are refused; those of the published models have 32,003.
+  static let largestCount = 1 << 17
 
   /// The texts of all tokens, one after another.
   public private(set) var allText: [UInt8] = []

@@ -48,8 +48,13 @@ struct ByteReader {
   }
 
   /// The next 32-bit count of items of at least `itemBytes` bytes each, all of which must still fit.
-  mutating func itemCount(itemBytes: Int, _ what: String) throws(Failure) -> Int {
+  mutating func itemCount(
+    itemBytes: Int,
+    upTo limit: Int,
+    _ what: String
+  ) throws(Failure) -> Int {
     let value = Int(try integer(UInt32.self))
+    guard value <= limit else { throw Failure(reason: "\(what) is \(value), more than \(limit)") }
     guard value <= remaining / itemBytes else {
       throw Failure(reason: "\(what) is \(value), more than the bytes that are left can hold")
     }

@@ -166,7 +166,12 @@ public struct IdfxDirectory: Sendable, Hashable {
   ) throws(ByteReader.Failure) -> (directory: IdfxDirectory, end: Int) {
     var reader = ByteReader(bytes)
     var directory = IdfxDirectory(toolVersion: try reader.string(), recipe: try reader.string())
-    for _ in 0..<(try reader.itemCount(itemBytes: 42, "the number of sources")) {
+    let sourceCount = try reader.itemCount(
+      itemBytes: 42,
+      upTo: IdfxFormat.maximumSources,
+      "the number of sources"
+    )
+    for _ in 0..<sourceCount {
       directory.sources.append(
         IdfxSource(
           name: try reader.string(),
@@ -177,7 +182,12 @@ public struct IdfxDirectory: Sendable, Hashable {
     }
     var cursor = IdfxFormat.headerBytes
     var names: Set<String> = []
-    for _ in 0..<(try reader.itemCount(itemBytes: 11, "the number of embedded files")) {
+    let fileCount = try reader.itemCount(
+      itemBytes: 11,
+      upTo: IdfxFormat.maximumFiles,
+      "the number of embedded files"
+    )
+    for _ in 0..<fileCount {
       let file = try decodeFile(&reader, cursor: &cursor)
       guard names.insert(file.name).inserted else {
         throw ByteReader.Failure(reason: "embeds two files of one name")
@@ -185,7 +195,12 @@ public struct IdfxDirectory: Sendable, Hashable {
       directory.files.append(file)
     }
     names.removeAll()
-    for _ in 0..<(try reader.itemCount(itemBytes: 21, "the number of tensors")) {
+    let tensorCount = try reader.itemCount(
+      itemBytes: 21,
+      upTo: IdfxFormat.maximumTensors,
+      "the number of tensors"
+    )
+    for _ in 0..<tensorCount {
       let tensor = try decodeTensor(&reader, cursor: &cursor)
       guard names.insert(tensor.name).inserted else {
         throw ByteReader.Failure(

@@ -31,7 +31,13 @@ public enum IdfxFormat {
   /// Alignment of every other extent and of the directory.
   public static let alignment = 64
   /// Largest directory: 80B needs about 1 MB.
-  public static let maximumDirectoryBytes = 64 << 20
+  public static let maximumDirectoryBytes = 8 << 20
+  /// Most sources: 80B has 19 shards.
+  public static let maximumSources = 1024
+  /// Most embedded files.
+  public static let maximumFiles = 64
+  /// Most tensors, each of which takes far more memory than directory: 80B has 1,603.
+  public static let maximumTensors = 1 << 14
   /// Most dimensions of a tensor.
   public static let maximumRank = 8
 

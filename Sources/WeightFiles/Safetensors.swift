@@ -24,6 +24,8 @@ public struct CheckpointTensor: Sendable, Hashable {
 public final class Safetensors: Sendable {
   /// Largest header that is read: 30 times what the largest published model needs.
   public static let maximumHeaderBytes = 4 << 20
+  /// Most tensors, and most texts of `__metadata__`: each takes more memory than header.
+  public static let maximumEntries = 1 << 14
   /// Most dimensions of a tensor.
   public static let maximumRank = 8
 
@@ -144,15 +146,27 @@ private struct ParsedHeader {
     try scanner.object { (scanner, key) throws(JSONError) in
       if key == "__metadata__" {
         try scanner.object { (scanner, name) throws(JSONError) in
+          try Self.check(metadata.count, "texts", scanner)
           metadata[name] = try scanner.string()
         }
       } else {
+        try Self.check(records.count, "tensors", scanner)
         records.append(try Self.record(key, &scanner))
       }
     }
     try scanner.end()
     self.records = records
     self.metadata = metadata
+  }
+
+  private static func check(
+    _ count: Int,
+    _ what: String,
+    _ scanner: JSONScanner
+  ) throws(JSONError) {
+    guard count < Safetensors.maximumEntries else {
+      throw scanner.error("more than \(Safetensors.maximumEntries) \(what)")
+    }
   }
 
   private static func record(
@@ -167,6 +181,7 @@ private struct ParsedHeader {
       case "dtype": record.dtype = try scanner.string()
       case "shape":
         try scanner.array { (scanner) throws(JSONError) in
+          guard record.dimensions.count < 64 else { throw scanner.error("more than 64 dimensions") }
           record.dimensions.append(try scanner.count())
         }
       case "data_offsets":

@@ -90,6 +90,8 @@ import Testing
     ("{\"vision_config\": {\"hidden_act\": \"tanh\"}}", "vision_config.hidden_act"),
     ("{\"vision_config\": {\"patch_size\": 225}}", "patch_size"),
     ("{\"vision_config\": {\"patch_size\": 0}}", "patch_size"),
+    ("{\"vision_config\": {\"image_size\": 4096, \"patch_size\": 1}}", "image_size"),
+    ("{\"max_position_embeddings\": 1048577}", "max_position_embeddings"),
     ("{\"rms_norm_eps\": -1}", "rms_norm_eps"),
     ("{\"additional_vocab_size\": -1}", "additional_vocab_size"),
     ("{\"tie_word_embeddings\": true}", "tie_word_embeddings"),

@@ -66,6 +66,8 @@ import Testing
     "[^\\s\\S]", "{2}",
     String(repeating: "(", count: 65) + String(repeating: ")", count: 65),
     String(repeating: "(", count: 60000), "((a{1000}){1000}){1000}",
+    "((((){1000}){1000}){1000}){1000}", "(((a{0}){1000}){1000}){1000}",
+    String(repeating: "(", count: 1_000_000), "a{0,10000}",
     "(" + String(repeating: "a?", count: 40000) + ")",
   ])
   func whatIsNotSupportedIsRefused(expression: String) {

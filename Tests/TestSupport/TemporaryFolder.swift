@@ -30,6 +30,14 @@ public final class TemporaryFolder: Sendable {
     Array(try Data(contentsOf: URL(fileURLWithPath: self(name))))
   }
 
+  /// Bytes of all files.
+  public func byteCount() throws -> Int {
+    try FileManager.default.contentsOfDirectory(atPath: path).reduce(0) { sum, name in
+      let attributes = try FileManager.default.attributesOfItem(atPath: self(name))
+      return sum + (attributes[.size] as? Int ?? 0)
+    }
+  }
+
   /// Whether there is a file.
   public func exists(_ name: String) -> Bool {
     FileManager.default.fileExists(atPath: self(name))

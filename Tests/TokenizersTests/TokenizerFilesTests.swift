@@ -169,6 +169,7 @@ import Tokenizers
       ("special_tokens_map.json", String(repeating: #"{"a":"#, count: 100_000)),
       ("special_tokens_map.json", "[" + String(repeating: "[],", count: 100_000) + "[]]"),
       ("special_tokens_map.json", #"{"pad_token": "\#(String(repeating: "<", count: 1 << 20))"}"#),
+      ("special_tokens_map.json", #"{"pad_token": "\#(String(repeating: "<", count: 257))"}"#),
       ("tokenizer.json", String(repeating: #"{"a":"#, count: 100_000)),
       ("tokenizer_config.json", #"{"model_max_length": 1e400}"#),
       ("tokenizer_config.json", #"{"pad_token": null, "pad_token": "<pad>"}"#),

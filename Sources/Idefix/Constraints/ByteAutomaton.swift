@@ -1,5 +1,5 @@
 // A pattern as a nondeterministic automaton over bytes. Immutable and bounded: a pattern that would need more states
-// than the limit is refused while it is being built.
+// than the limit, or more work (repetitions of nothing need no states), is refused while it is being built.
 
 /// A nondeterministic automaton with explicit empty moves.
 package struct ByteAutomaton: Sendable {
@@ -15,11 +15,14 @@ package struct ByteAutomaton: Sendable {
 
   /// Most states an automaton may have.
   package static let maximumStates = 20_000
+  /// Most parts of a pattern that are looked at, each as often as it is repeated.
+  private static let maximumParts = 100_000
 
   /// The states; state 0 accepts.
   package private(set) var states: [State] = [.accept]
   /// Where matching starts.
   package private(set) var start: Int32 = 0
+  private var parts = 0
 
   /// The automaton of a pattern that has to match the whole text.
   package init(_ pattern: Pattern) throws(EngineError) {
@@ -36,6 +39,8 @@ package struct ByteAutomaton: Sendable {
 
   /// The state from which `pattern` leads to `next`.
   private mutating func compile(_ pattern: Pattern, next: Int32) throws(EngineError) -> Int32 {
+    parts += 1
+    guard parts <= Self.maximumParts else { throw .invalidConstraint(reason: "it is too large") }
     switch pattern {
     case .empty: return next
     case .scalars(let ranges):

@@ -27,7 +27,11 @@ struct ModelFile: Sendable {
     for name in Tokenizer.fileNames { files[name] = try file.embeddedFile(name) }
     tokenizer = try Tokenizer(files: files)
     let preprocessor = try file.embeddedFile("preprocessor_config.json")
-    processor = try Self.processor(preprocessor, imageSize: configuration.vision.imageSize)
+    let imageSize = configuration.vision.imageSize
+    processor =
+      try preprocessor.map { json throws(EngineError) in
+        try ImageProcessor(json: json, imageSize: imageSize, path: path)
+      } ?? ImageProcessor(imageSize: imageSize)
   }
 
   /// Bytes of the weights in memory.
@@ -56,28 +60,5 @@ struct ModelFile: Sendable {
       let digits = String(byte, radix: 16)
       return digits.count < 2 ? "0" + digits : digits
     }.joined()
-  }
-
-  private struct Preprocessor: Decodable {
-    var mean: [Float]?
-    var deviation: [Float]?
-
-    private enum CodingKeys: String, CodingKey {
-      case mean = "image_mean"
-      case deviation = "image_std"
-    }
-  }
-
-  private static func processor(_ json: [UInt8]?, imageSize: Int) throws -> ImageProcessor {
-    let settings = try json.map { try JSONDecoder().decode(Preprocessor.self, from: Data($0)) }
-    func channels(_ values: [Float]?) -> SIMD3<Float>? {
-      guard let values, values.count == 3, values.allSatisfy(\.isFinite) else { return nil }
-      return SIMD3(values)
-    }
-    return ImageProcessor(
-      imageSize: imageSize,
-      mean: channels(settings?.mean) ?? ImageProcessor.defaultMean,
-      standardDeviation: channels(settings?.deviation) ?? ImageProcessor.defaultStandardDeviation
-    )
   }
 }

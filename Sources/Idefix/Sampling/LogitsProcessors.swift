@@ -63,7 +63,9 @@ package struct LogitsProcessors: Sendable {
     }
     for id in barred where Int(id) < scores.count { scores[Int(id)] = -.infinity }
     for word in badWords where tail.suffix(word.count - 1).elementsEqual(word.dropLast()) {
-      scores[Int(word[word.count - 1])] = -.infinity
+      let last = Int(word[word.count - 1])
+      // A vocabulary may have tokens that the weights have no row for.
+      if last < scores.count { scores[last] = -.infinity }
     }
   }
 

@@ -4,7 +4,7 @@
 import WeightFiles
 
 /// Little-endian bytes in the making.
-struct Bytes {
+private struct Bytes {
   var all: [UInt8] = []
 
   mutating func u8(_ value: Int) { all.append(UInt8(truncatingIfNeeded: value)) }
@@ -21,31 +21,59 @@ struct Bytes {
 }
 
 /// A hand-made file with one tensor and one embedded file, each part of which can be replaced.
-struct HandMadeIdfx {
-  var version = 1
-  var fileName = "config.json"
-  var fileBlock: [UInt8] = Array("{}".utf8)
-  var fileSize: UInt64 = 2
-  var fileCodec = 0
-  var fileCount = 1
-  var tensorName: [UInt8] = Array("a".utf8)
-  var rank = 1
-  var dimensions: [UInt64] = [2]
-  var encoding = 0
-  var codebook: [Int8] = []
-  var codec = 0
-  var energies: [Double] = [1, 0]
-  var blocks: [[UInt8]] = [[0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]]
-  var storedSizes: [Int]?
-  var tensorCount = 1
-  var repeats = 1
-  var sourceCount = 0
-  var extra: [UInt8] = []
-  var directoryShift = 0
-  var blocksShift = 0
+public struct HandMadeIdfx: Sendable {
+  /// Version in header and footer.
+  public var version = 1
+  /// Name of the embedded file.
+  public var fileName = "config.json"
+  /// Its block as stored.
+  public var fileBlock: [UInt8] = Array("{}".utf8)
+  /// Its size before coding.
+  public var fileSize: UInt64 = 2
+  /// Its codec.
+  public var fileCodec = 0
+  /// Embedded files that the directory claims.
+  public var fileCount = 1
+  /// Name of the tensor.
+  public var tensorName: [UInt8] = Array("a".utf8)
+  /// Dimensions that the directory claims.
+  public var rank = 1
+  /// Extents.
+  public var dimensions: [UInt64] = [2]
+  /// Encoding of the tensor.
+  public var encoding = 0
+  /// Codebook, where the encoding has one.
+  public var codebook: [Int8] = []
+  /// Codec of the tensor.
+  public var codec = 0
+  /// Sums of squares.
+  public var energies: [Double] = [1, 0]
+  /// Blocks of the tensor as stored.
+  public var blocks: [[UInt8]] = [[0, 0, 0x80, 0x3f, 0, 0, 0, 0x40]]
+  /// Sizes that the directory gives; those of the blocks when `nil`.
+  public var storedSizes: [Int]?
+  /// Tensors that the directory claims.
+  public var tensorCount = 1
+  /// How often the tensor stands in the directory.
+  public var repeats = 1
+  /// Tensors of different names, in place of one.
+  public var distinctTensors: Int?
+  /// How often the directory names each block.
+  public var blockRepeats = 1
+  /// Sources that the directory claims.
+  public var sourceCount = 0
+  /// Bytes after the directory.
+  public var extra: [UInt8] = []
+  /// What the footer adds to the offset of the directory.
+  public var directoryShift = 0
+  /// Zeros between blocks and directory.
+  public var blocksShift = 0
+
+  /// A file with nothing wrong in it.
+  public init() {}
 
   /// The whole file.
-  var bytes: [UInt8] {
+  public var bytes: [UInt8] {
     var file = Bytes()
     file.all = [0x89, 0x49, 0x44, 0x46, 0x58, 0x0d, 0x0a, 0x1a]
     file.u32(version)
@@ -71,18 +99,21 @@ struct HandMadeIdfx {
     directory.u32(fileBlock.count)
     directory.u64(XXHash64.hash(fileBlock))
     directory.u32(tensorCount)
-    for _ in 0..<repeats {
-      directory.u16(tensorName.count)
-      directory.all += tensorName
+    for index in 0..<(distinctTensors ?? repeats) {
+      let name = tensorName + (distinctTensors == nil ? [] : Array("\(index)".utf8))
+      directory.u16(name.count)
+      directory.all += name
       directory.u8(rank)
       for dimension in dimensions { directory.u64(dimension) }
       directory.u8(encoding)
       directory.all += codebook.map { UInt8(bitPattern: $0) }
       directory.u8(codec)
       for energy in energies { directory.u64(energy.bitPattern) }
-      for (index, block) in blocks.enumerated() {
-        directory.u32(storedSizes?[index] ?? block.count)
-        directory.u64(XXHash64.hash(block))
+      for _ in 0..<blockRepeats {
+        for (index, block) in blocks.enumerated() {
+          directory.u32(storedSizes?[index] ?? block.count)
+          directory.u64(XXHash64.hash(block))
+        }
       }
     }
     directory.all += extra
