@@ -148,6 +148,14 @@ let package = Package(
       dependencies: ["Tensors", "WeightFiles"],
       path: "Tests/TestSupport"
     ),
+    .target(
+      name: "FuzzTargets",
+      dependencies: [
+        "Conversion", "IdeficsModel", "Idefix", "Images", "Tensors", "Tokenizers", "WeightFiles",
+      ],
+      path: "Tests/FuzzTargets"
+    ),
+    .testTarget(name: "CorpusTests", dependencies: ["FuzzTargets", "TestSupport"]),
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
     .testTarget(
       name: "ConversionTests",

@@ -101,7 +101,7 @@ struct LowRankAdapter {
 }
 
 /// What adapter_config.json says.
-private struct AdapterSettings {
+package struct AdapterSettings {
   private let rank: Int
   private let alpha: Double
   private let isRankStabilised: Bool
@@ -110,7 +110,8 @@ private struct AdapterSettings {
   private let suffixes: [String]?
   private let expression: NSRegularExpression?
 
-  init(_ json: [UInt8], path: String) throws(ConversionError) {
+  /// Reads the file's bytes; `path` is named in errors.
+  package init(_ json: [UInt8], path: String) throws(ConversionError) {
     func bad(_ reason: String) -> ConversionError { .adapter(path: path, reason: reason) }
     let value: JSONValue
     do {
@@ -162,7 +163,7 @@ private struct AdapterSettings {
   }
 
   /// Whether the adapter says that it changes `module`.
-  func targets(_ module: String) -> Bool {
+  package func targets(_ module: String) -> Bool {
     if let expression {
       let range = NSRange(module.startIndex..., in: module)
       return expression.firstMatch(in: module, range: range) != nil
@@ -171,11 +172,13 @@ private struct AdapterSettings {
     return suffixes.contains { module == $0 || module.hasSuffix("." + $0) }
   }
 
-  func rank(of module: String) -> Int {
+  /// The rank of the update of `module`.
+  package func rank(of module: String) -> Int {
     Self.lookUp(module, ranks).flatMap { Int(exactly: $0) } ?? rank
   }
 
-  func scale(of module: String, rank: Int) -> Double {
+  /// What the update of `module` is multiplied by.
+  package func scale(of module: String, rank: Int) -> Double {
     let alpha = Self.lookUp(module, alphas) ?? alpha
     return isRankStabilised ? alpha / Double(rank).squareRoot() : alpha / Double(rank)
   }
