@@ -176,7 +176,10 @@ let package = Package(
     .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"]),
     .testTarget(
       name: "IdefixTests",
-      dependencies: ["Idefix", "Conversion", "IdeficsModel", "Images", "Tokenizers", "TestSupport"]
+      dependencies: [
+        "Idefix", "Conversion", "IdeficsModel", "Images", "Tokenizers", "WeightFiles",
+        "TestSupport",
+      ]
     ),
     .testTarget(
       name: "EvaluationTests",

@@ -50,7 +50,7 @@ public final class IdeficsModel {
   ///
   /// - Throws: `ModelError` naming the first tensor that is missing or misshapen.
   public init(
-    source: any TensorSource,
+    source: any WeightSource,
     configuration: Configuration,
     compute: ComputeContext,
     limits: ModelLimits
@@ -85,12 +85,12 @@ public final class IdeficsModel {
     guard !cancellation.isRaised else { throw ModelError.cancelled }
     if let perceiver {
       let scratch = try perceiverScratch(tokens: states.tokens)
-      perceiver.resample(states.x, compute, scratch, recorder)
+      try perceiver.resample(states.x, compute, scratch, recorder)
       recorder?.record("image_hidden_states", scratch.states)
-      cacheImage(scratch.states, into: pages)
+      try cacheImage(scratch.states, into: pages)
     } else {
       recorder?.record("image_hidden_states", states.x)
-      cacheImage(states.x, into: pages)
+      try cacheImage(states.x, into: pages)
     }
   }
 
@@ -145,7 +145,7 @@ public final class IdeficsModel {
       scratch = try VisionActivations(configuration.vision, tokens: tokens)
       visionScratch = scratch
     }
-    vision.encode(image, compute, scratch, recorder)
+    try vision.encode(image, compute, scratch, recorder)
     return scratch
   }
 
@@ -163,11 +163,13 @@ public final class IdeficsModel {
     return scratch
   }
 
-  private func cacheImage(_ states: borrowing Matrix, into pages: PageTable) {
+  private func cacheImage(_ states: borrowing Matrix, into pages: PageTable) throws(ModelError) {
     if textScratch.imageKeyValue.capacity < states.rows {
       textScratch.imageKeyValue = Matrix(rows: states.rows, columns: 2 * configuration.hiddenSize)
     }
     for (block, weights) in text.crossBlocks.enumerated() {
+      try text.weights.acquire(.imageKeyValue(block))
+      defer { text.weights.release(.imageKeyValue(block)) }
       weights.cacheImage(
         states,
         configuration,

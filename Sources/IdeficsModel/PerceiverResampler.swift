@@ -48,6 +48,7 @@ struct PerceiverBlockWeights: Sendable {
 /// The resampler.
 struct PerceiverResampler {
   let configuration: Configuration.Perceiver
+  let weights: any WeightSource
   let epsilon: Float
   let latents: DenseTensor  // [latents, width]
   let blocks: [PerceiverBlockWeights]
@@ -59,6 +60,7 @@ struct PerceiverResampler {
     vision: Configuration.Vision
   ) throws(ModelError) {
     configuration = c
+    weights = binder.source
     // The reference resampler uses LayerNorm's own default, whatever the vision tower is given.
     epsilon = 1e-5
     latents = try binder.dense("\(WeightNames.perceiver)latents", c.latents * vision.width)
@@ -76,7 +78,7 @@ struct PerceiverResampler {
     _ k: ComputeContext,
     _ s: PerceiverActivations,
     _ recorder: LayerRecorder?
-  ) {
+  ) throws(ModelError) {
     let c = configuration
     let inner = c.innerWidth
     let keys = context.rows + c.latents
@@ -90,6 +92,8 @@ struct PerceiverResampler {
     for (index, value) in latents.values.enumerated() { s.x.storage[index] = value }
 
     for (index, w) in blocks.enumerated() {
+      try weights.acquire(.resamplerBlock(index))
+      defer { weights.release(.resamplerBlock(index)) }
       k.layerNorm(
         context,
         weight: w.contextNorm.weight,

@@ -7,6 +7,7 @@ import Tensors
 /// Weights of the text stack.
 struct TextDecoder {
   let configuration: Configuration
+  let weights: any WeightSource
   let embedding: PackedMatrix  // [vocabulary, hidden]
   let additionalEmbedding: PackedMatrix?  // [additional, hidden]
   let crossBlocks: [CrossBlockWeights]
@@ -16,6 +17,7 @@ struct TextDecoder {
 
   init(_ binder: WeightBinder, _ c: Configuration) throws(ModelError) {
     configuration = c
+    weights = binder.source
     let hidden = c.hiddenSize
     embedding = try binder.matrix(WeightNames.embedding, c.vocabularySize, hidden)
     var head = [try binder.matrix(WeightNames.head, c.vocabularySize, hidden)]
@@ -51,28 +53,27 @@ struct TextDecoder {
     recorder: LayerRecorder?,
     logits: inout Matrix
   ) throws(ModelError) {
-    embed(step.tokens, k, s)
+    try weights.use(.embedding) { embed(step.tokens, k, s) }
     recorder?.record("embed", s.x)
     for (index, layer) in layers.enumerated() {
       guard !cancellation.isRaised else { throw .cancelled }
       if let block = configuration.crossBlock(before: index) {
-        crossBlocks[block].apply(
-          configuration,
-          k,
-          s,
-          spans: step.crossSpans(block: block),
-          cache: cache
-        )
+        try weights.use(.crossBlock(block)) {
+          let spans = step.crossSpans(block: block)
+          crossBlocks[block].apply(configuration, k, s, spans: spans, cache: cache)
+        }
         recorder?.record("cross.\(block).out", s.x)
       }
-      layer.apply(configuration, k, s, step, layer: index, cache: cache)
+      try weights.use(.decoderLayer(index)) {
+        layer.apply(configuration, k, s, step, layer: index, cache: cache)
+      }
       recorder?.record("layer.\(index).out", s.x)
     }
     guard !step.logitRows.isEmpty else { return logits.resize(rows: 0) }
     keepRows(step.logitRows, s)
     k.rmsNorm(s.x, weight: finalNorm, eps: configuration.rmsNormEpsilon, into: &s.normed)
     recorder?.record("final_norm", s.normed)
-    k.linear(s.normed, head, into: &logits)
+    try weights.use(.head) { k.linear(s.normed, head, into: &logits) }
   }
 
   private func embed(_ tokens: [Int32], _ k: ComputeContext, _ s: TextActivations) {

@@ -32,6 +32,7 @@ struct VisionLayerWeights: Sendable {
 /// The vision tower.
 struct VisionTransformer {
   let configuration: Configuration.Vision
+  let weights: any WeightSource
   let classEmbedding: DenseTensor  // [width]
   let patchEmbedding: PackedMatrix  // [width, channels · patch · patch]
   let positionEmbedding: DenseTensor  // [1 + grid², width], class token first
@@ -40,6 +41,7 @@ struct VisionTransformer {
 
   init(_ binder: WeightBinder, _ c: Configuration.Vision) throws(ModelError) {
     configuration = c
+    weights = binder.source
     let prefix = "\(WeightNames.vision)embeddings."
     classEmbedding = try binder.dense(prefix + "class_embedding", c.width)
     patchEmbedding = try binder.matrix(prefix + "patch_embedding.weight", c.width, c.patchValues)
@@ -56,11 +58,13 @@ struct VisionTransformer {
     _ k: ComputeContext,
     _ s: VisionActivations,
     _ recorder: LayerRecorder?
-  ) {
+  ) throws(ModelError) {
     let c = configuration
     let tokens = s.tokens
     image.copyPatches(of: c.patchSize, into: &s.patches)
-    k.linear(s.patches, patchEmbedding, into: &s.patchVectors)
+    try weights.use(.patchEmbedding) {
+      k.linear(s.patches, patchEmbedding, into: &s.patchVectors)
+    }
     embed(image, s)
     recorder?.record("vision.embeddings", s.x)
     k.layerNorm(
@@ -81,6 +85,8 @@ struct VisionTransformer {
       isCausal: false
     )
     for (index, w) in layers.enumerated() {
+      try weights.acquire(.visionLayer(index))
+      defer { weights.release(.visionLayer(index)) }
       let norm = w.attentionNorm
       k.layerNorm(
         s.x,

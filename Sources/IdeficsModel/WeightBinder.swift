@@ -6,7 +6,7 @@ import WeightFiles
 
 /// Binds names to tensors of known shape.
 struct WeightBinder {
-  let source: any TensorSource
+  let source: any WeightSource
 
   /// A packed matrix `[rows, columns]`.
   func matrix(_ name: String, _ rows: Int, _ columns: Int) throws(ModelError) -> PackedMatrix {

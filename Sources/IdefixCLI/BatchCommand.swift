@@ -95,7 +95,7 @@ struct BatchCommand: Subcommand {
     let answers = try BatchOutput(path: output, resumes: resume, replaces: force)
     var options = modelArguments.engineOptions
     options.maxWaiting = max(inFlight, options.maxWaiting)
-    let engine = try await Engine.load(from: try ModelPath.resolve(model), options: options)
+    let engine = try await modelArguments.loadEngine(model, options: options)
     try await batch.run(on: engine, output: answers)
     bar.clear()
     await engine.shutDown()

@@ -46,11 +46,46 @@ struct ModelArguments: ParsableArguments {
 
   /// Loads the model at `path`, or the default one.
   func loadEngine(_ path: String?) async throws -> Engine {
-    try await Engine.load(from: try ModelPath.resolve(path), options: engineOptions)
+    try await loadEngine(path, options: engineOptions)
+  }
+
+  /// Loads the model at `path`, or the default one, and says where its weights are if that is not plain.
+  func loadEngine(_ path: String?, options: EngineOptions) async throws -> Engine {
+    let engine = try await Engine.load(from: try ModelPath.resolve(path), options: options)
+    if !quiet, let line = engine.residency.summary { Terminal.writeError(line) }
+    return engine
   }
 }
 
 extension CacheElement: ExpressibleByArgument {}
+
+extension WeightResidency {
+  /// One line on what is streamed and how fast that will be; `nil` when nothing is.
+  var summary: String? {
+    guard isStreaming else { return nil }
+    var reads: [String] = []
+    if streamedBytesPerPass > 0 {
+      reads.append("\(ByteCount(streamedBytesPerPass)) for every token")
+    }
+    if streamedBytesPerImage > 0 {
+      reads.append("\(ByteCount(streamedBytesPerImage)) for every image")
+    }
+    return "memory budget: \(ByteCount(pinnedBytes)) of weights stay; read anew: "
+      + reads.joined(separator: ", ")
+      + (secondsPerToken.map { "; about \(Rate.perToken($0))" } ?? "") + "\n"
+  }
+
+  /// One line on what loading took; `nil` when the weights are used in place.
+  var loadSummary: String? {
+    guard loadSeconds > 0, loadedBytes > 0 else { return nil }
+    func rate(_ bytesPerSecond: Double) -> String {
+      bytesPerSecond.isFinite ? "\(ByteCount(Int(bytesPerSecond)))/s" : "at once"
+    }
+    return "read \(ByteCount(loadedBytes)) in \(Rate.seconds(loadSeconds)), "
+      + "\(rate(Double(loadedBytes) / loadSeconds)): file \(rate(readBytesPerSecond)), "
+      + "decoder \(rate(decodedBytesPerSecond))"
+  }
+}
 
 /// Finds the model file.
 enum ModelPath {

@@ -13,7 +13,9 @@ struct PlanCommand: Subcommand {
     commandName: "plan",
     abstract: "Forecast the memory a model takes, from headers only.",
     discussion: """
-      For an .idfx file, or for a checkpoint folder and the recipe it would be converted with.
+      For an .idfx file, or for a checkpoint folder and the recipe it would be converted with. With a budget \
+      that does not hold all weights, the rest is read anew for every token or image: the token rate is \
+      forecast from rates of disk, decoder and memory that are measured on the file in a moment.
 
       Example: idefix plan ./idefics-9b-instruct --recipe q4 --memory 6G --context 2048
       """
@@ -42,6 +44,12 @@ struct PlanCommand: Subcommand {
   @Option(name: .customLong("kv"), help: "Storage of cached keys and values: f32, f16 or int8.")
   var cacheElement = "f16"
 
+  @Option(
+    name: .customLong("disk-rate"),
+    help: "Bytes per second that the disk gives, such as 500M, instead of measuring it."
+  )
+  var diskRate: ByteCount?
+
   @Flag(help: "Print one JSON document.")
   var json = false
 
@@ -58,40 +66,58 @@ struct PlanCommand: Subcommand {
     guard KVElement(rawValue: cacheElement) != nil else {
       throw ValidationError("--kv must be f32, f16 or int8.")
     }
+    guard diskRate.map({ $0.bytes > 0 }) ?? true else {
+      throw ValidationError("--disk-rate must be positive.")
+    }
   }
 
   func execute() async throws {
-    let ledger = try makeLedger()
-    guard !json else { return try JSONOutput.write(ledger) }
-    Terminal.write(text(ledger))
-  }
-
-  private func makeLedger() throws -> MemoryLedger {
+    let compute = try ComputeContext()
+    var report: PlanReport
     var isFolder: ObjCBool = false
     if FileManager.default.fileExists(atPath: model, isDirectory: &isFolder), isFolder.boolValue {
       let source = try ConversionSource(path: model)
       let plan = try ConversionPlan(source: source, recipe: try .named(recipe))
-      return MemoryLedger(
-        plan: plan,
+      let ledger = MemoryLedger(
+        plan.ledgerEntries,
         configuration: source.configuration,
-        load: load(source.configuration),
-        budget: memory?.bytes
+        load: load(source.configuration, compute)
       )
+      report = PlanReport(ledger, budget: memory?.bytes)
+    } else {
+      let file = try IdfxFile.open(model)
+      guard let json = try file.embeddedFile("config.json") else {
+        throw CommandFailure(.data, "\(model): holds no config.json.")
+      }
+      let configuration = try Configuration(json: json)
+      let load = load(configuration, compute)
+      let ledger = MemoryLedger(file: file, configuration: configuration, load: load)
+      report = PlanReport(ledger, budget: memory?.bytes)
+      if let residency = report.residency, residency.isStreaming {
+        var forecast = try StreamForecast(
+          measuring: file,
+          plan: residency,
+          on: compute,
+          reserving: report.totalBytes
+        )
+        if let diskRate {
+          forecast.rates.diskBytesPerSecond = Double(diskRate.bytes)
+          forecast.fitsPageCache = false
+        }
+        report.forecast = PlanReport.Forecast(forecast, residency)
+      }
     }
-    let file = try IdfxFile.open(model)
-    guard let json = try file.embeddedFile("config.json") else {
-      throw CommandFailure(.data, "\(model): holds no config.json.")
+    if json {
+      try JSONOutput.write(report)
+    } else {
+      Terminal.write(report.text)
     }
-    let configuration = try Configuration(json: json)
-    return MemoryLedger(
-      file: file,
-      configuration: configuration,
-      load: load(configuration),
-      budget: memory?.bytes
-    )
   }
 
-  private func load(_ configuration: Configuration) -> MemoryLedger.Load {
+  private func load(
+    _ configuration: Configuration,
+    _ compute: ComputeContext
+  ) -> MemoryLedger.Load {
     var load = MemoryLedger.Load(
       context: context ?? configuration.maxPositions,
       pageBytes: PageStore.bytesPerPage(
@@ -102,30 +128,23 @@ struct PlanCommand: Subcommand {
     )
     load.sequences = sequences
     load.images = images
+    load.decodingThreads = FileWeights.decodingThreads(of: compute.threads)
     return load
   }
+}
 
-  private func text(_ ledger: MemoryLedger) -> String {
-    var lines = ledger.weights.map { weights in
-      "weights  \(weights.role.rawValue)\t\(weights.encodings.joined(separator: ", "))\t"
-        + "\(weights.parameters)\t\(ByteCount(weights.bytes))"
+extension ConversionPlan {
+  /// What the checkpoint will be once it is converted; blocks are taken to be as large in the file as in
+  /// memory, which they nearly are.
+  fileprivate var ledgerEntries: [MemoryLedger.Entry] {
+    steps.map { step in
+      MemoryLedger.Entry(
+        name: step.source.name,
+        encoding: step.layout?.encoding.name ?? "dense",
+        parameters: step.source.shape.count,
+        bytes: step.byteCount,
+        storedBytes: step.byteCount
+      )
     }
-    lines.append("weights  all\t\t\t\(ByteCount(ledger.weightBytes))")
-    lines.append("cache    per 1,000 tokens\t\t\t\(ByteCount(ledger.cacheBytesPer1000Tokens))")
-    lines.append("cache    per image\t\t\t\(ByteCount(ledger.cacheBytesPerImage))")
-    lines.append("cache    this load\t\t\t\(ByteCount(ledger.cacheBytes))")
-    lines.append("scratch\t\t\t\t\(ByteCount(ledger.scratchBytes))")
-    lines.append("program\t\t\t\t\(ByteCount(ledger.programBytes))")
-    lines.append("total\t\t\t\t\(ByteCount(ledger.totalBytes))")
-    if let budget = ledger.budgetBytes {
-      let verdict =
-        !ledger.isPossible
-        ? "not possible: cache and scratch alone exceed it"
-        : ledger.streamedBytes == 0
-          ? "everything fits"
-          : "\(ByteCount(ledger.streamedBytes)) of weights would be read anew in every pass"
-      lines.append("budget\t\t\t\t\(ByteCount(budget)): \(verdict)")
-    }
-    return lines.joined(separator: "\n") + "\n"
   }
 }

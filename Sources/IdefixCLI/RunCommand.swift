@@ -57,7 +57,10 @@ struct RunCommand: Subcommand {
     } else if !answer.text.hasSuffix("\n") {
       Terminal.write("\n")
     }
-    if stats { Terminal.writeError(report.summary) }
+    if stats {
+      Terminal.writeError(report.summary)
+      if let line = engine.residency.loadSummary { Terminal.writeError(line + "\n") }
+    }
   }
 
   /// Prints the answer as it is made, and returns the whole of it.

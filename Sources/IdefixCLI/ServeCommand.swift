@@ -91,8 +91,7 @@ struct ServeCommand: Subcommand {
       try JSONOutput.write(inForce(server, engine, keyFile: settings.values["api-key-file"]))
       return
     }
-    let path = try ModelPath.resolve(model)
-    let loaded = try await Engine.load(from: path, options: engine)
+    let loaded = try await arguments.loadEngine(model, options: engine)
     if server.apiKeys.isEmpty, !["127.0.0.1", "localhost", "::1"].contains(server.host) {
       Terminal.writeError("warning: anybody who reaches \(server.host) can use this server\n")
     }

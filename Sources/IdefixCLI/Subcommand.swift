@@ -83,6 +83,7 @@ private func status(of category: EngineError.Category) -> ExitStatus {
   switch category {
   case .request: .usage
   case .data: .data
+  case .inputOutput: .inputOutput
   case .missing: .noInput
   case .overloaded, .unavailable: .unavailable
   case .failure: .software

@@ -126,7 +126,8 @@ package enum ServerError: Error, Sendable, Equatable {
     case .deadEnd: self = .generation(error.description)
     case .overloaded: self = .overloaded
     case .shutDown: self = .unhealthy
-    case .noSuchModel, .invalidModel, .invalidPrefixPack, .memoryBudget, .internalFailure:
+    case .noSuchModel, .invalidModel, .weightsLost, .invalidPrefixPack, .memoryBudget,
+      .internalFailure:
       self = .generation("internal error")
     }
   }

@@ -1,9 +1,10 @@
 // Immutable bytes with one owner: a frozen buffer or a mapped file. Weights are views into these.
-// Refuses nothing; whoever makes one promises that the bytes do not change until it is released.
+// Refuses nothing; whoever makes one promises that the bytes do not change while anybody reads them.
 
 /// A run of immutable bytes, released when the last reference goes.
 public final class ByteRegion: @unchecked Sendable {
-  // Sendable: the bytes are never written after initialisation, and all fields are constants.
+  // Sendable: all fields are constants, and the bytes are never written after initialisation but where
+  // weights are streamed, whose readers hold them acquired for as long as they read.
 
   /// First byte.
   public let baseAddress: UnsafeRawPointer

@@ -35,7 +35,8 @@ public final class IdfxFile: TensorSource {
   /// Every tensor, in file order.
   public let tensors: [IdfxTensor]
 
-  private let file: InputFile
+  /// The bytes of the file.
+  let file: InputFile
   private let directory: IdfxDirectory
   private let directoryOffset: Int
   private let tensorIndex: [String: Int]
@@ -137,6 +138,11 @@ public final class IdfxFile: TensorSource {
   /// Bytes of the whole file.
   public var fileByteCount: Int { file.size }
 
+  /// Whether the bytes of `tensor` are used where they lie in the mapped file.
+  public func isInPlace(_ tensor: IdfxTensor) -> Bool {
+    map != nil && tensor.extents.allSatisfy { $0.codec == .raw }
+  }
+
   /// The packed matrix called `name`: raw planes in place (when mapped), zstd planes decoded.
   public func packed(_ name: String) throws(WeightFileError) -> PackedMatrix {
     guard let tensor = tensor(named: name), case .packed(let layout, let codebook) = tensor.storage
@@ -199,7 +205,7 @@ public final class IdfxFile: TensorSource {
     let failures = FirstFailure<WeightFileError>()
     let workers = min(threads, extent.blocks.count)
     ParallelWork.run(threads: workers, items: extent.blocks.count) { claim in
-      let codec = ZstdCodec()
+      let reader = BlockReader()
       while let index = claim() {
         guard !failures.hasFailed else { return }
         do throws(WeightFileError) {
@@ -207,7 +213,7 @@ public final class IdfxFile: TensorSource {
             offset: index * extent.blockByteCount,
             count: extent.rawByteCount(ofBlock: index)
           )
-          try decode(extent, index, with: codec, into: target, tensor: tensor)
+          try reader.decode(extent, index, of: tensor, from: file, into: target)
         } catch {
           failures.record(error, order: index)
         }
@@ -215,39 +221,6 @@ public final class IdfxFile: TensorSource {
     }
     if let error = failures.first { throw error }
     return output.freeze()
-  }
-
-  private func decode(
-    _ extent: IdfxExtent,
-    _ index: Int,
-    with codec: ZstdCodec,
-    into target: UnsafeMutableRawBufferPointer,
-    tensor: String
-  ) throws(WeightFileError) {
-    func bad(_ reason: String) -> WeightFileError {
-      .badTensor(path: path, tensor: tensor, reason: "has a block \(index) that \(reason)")
-    }
-    let block = extent.blocks[index]
-    if extent.codec == .raw {
-      try file.read(at: block.offset, into: target)
-      guard XXHash64.hash(UnsafeRawBufferPointer(target)) == block.checksum else {
-        throw bad("is damaged: its checksum does not match")
-      }
-      return
-    }
-    let stored = try file.bytes(at: block.offset, count: block.storedBytes)
-    guard XXHash64.hash(stored) == block.checksum else {
-      throw bad("is damaged: its checksum does not match")
-    }
-    let failure = stored.withUnsafeBytes { frame -> ZstdCodec.Failure? in
-      do throws(ZstdCodec.Failure) {
-        try codec.decompress(frame, into: target)
-        return nil
-      } catch {
-        return error
-      }
-    }
-    if let failure { throw bad(failure.reason) }
   }
 
   // MARK: Verification

@@ -100,6 +100,11 @@ public final class InputFile: Sendable {
     return try file.bytes(at: 0, count: file.size)
   }
 
+  /// Tells the system that a part of the file will be read soon: a hint, which may do nothing.
+  func willRead(at offset: Int, count: Int) {
+    posix_fadvise(descriptor, off_t(offset), off_t(count), POSIX_FADV_WILLNEED)
+  }
+
   private static func fingerprint(_ status: stat) -> [UInt64] {
     let time = status.st_mtim
     return [

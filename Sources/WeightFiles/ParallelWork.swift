@@ -48,6 +48,17 @@ package final class FirstFailure<Failure: Error & Sendable>: Sendable {
   }
 }
 
+/// Adds up what several readers have done.
+final class StatisticsSum: Sendable {
+  private let state = Mutex(LoadStatistics())
+
+  /// All that was added so far.
+  var sum: LoadStatistics { state.withLock { $0 } }
+
+  /// Adds what one reader did.
+  func add(_ statistics: LoadStatistics) { state.withLock { $0.add(statistics) } }
+}
+
 /// Memory that several threads fill, each its own part, and that is then frozen.
 final class BlockOutput: @unchecked Sendable {
   // Sendable: every block is written by the one thread that claimed it, and nobody reads before

@@ -6,7 +6,7 @@ import Tensors
 import WeightFiles
 
 /// Packs every parameter of a checkpoint on demand.
-final class CheckpointSource: TensorSource {
+final class CheckpointSource: WeightSource {
   private let folder: CheckpointFolder
   private let roles: [String: WeightRole]
   private let encoding: @Sendable (WeightRole) -> WeightEncoding

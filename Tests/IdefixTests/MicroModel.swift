@@ -3,6 +3,7 @@ import Foundation
 import Idefix
 import TestSupport
 import Tokenizers
+import WeightFiles
 
 /// The committed micro checkpoint.
 enum MicroModel {
@@ -15,6 +16,7 @@ enum MicroModel {
   /// Converts the checkpoint, runs `body` with the path of the file, and removes it.
   static func withFile<Result>(
     recipe: QuantizationRecipe = .f32,
+    codec: BlockCodec = .zstd,
     _ body: (String) async throws -> Result
   ) async throws -> Result {
     let path = FileManager.default.temporaryDirectory
@@ -22,7 +24,9 @@ enum MicroModel {
     defer { try? FileManager.default.removeItem(atPath: path) }
     let source = try ConversionSource(path: Fixture.url("models/micro").path)
     let plan = try ConversionPlan(source: source, recipe: recipe)
-    _ = try CheckpointConverter.convert(source, plan: plan, to: path)
+    var options = ConversionOptions()
+    options.codec = codec
+    _ = try CheckpointConverter.convert(source, plan: plan, to: path, options: options)
     return try await body(path)
   }
 

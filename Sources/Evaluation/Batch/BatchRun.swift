@@ -131,7 +131,7 @@ extension EngineError {
   /// Whether no other row can be answered either.
   fileprivate var endsBatch: Bool {
     switch category {
-    case .unavailable, .failure: true
+    case .inputOutput, .unavailable, .failure: true
     case .request, .data, .missing, .overloaded: false
     }
   }

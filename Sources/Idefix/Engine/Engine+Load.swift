@@ -25,7 +25,10 @@ extension Engine {
       throw EngineError.noSuchModel(path: path)
     }
     do {
-      return try await load(ModelFile(path: path), options: options)
+      // Mapped pages count as resident and cannot be held to a budget; nor does a file that is truncated
+      // while it is streamed end the process that way.
+      let access = options.memory == nil ? IdfxAccess.mapped : .copied
+      return try await load(ModelFile(path: path, access: access), options: options)
     } catch let error as EngineError {
       throw error
     } catch {
@@ -42,18 +45,19 @@ extension Engine {
       return isa
     }
     let element = KVElement(options.cacheElement)
+    let threads = options.threads
+    let compute = try ComputeContext.facts(isa: isa, threads: threads)
     let plan = try CachePlan(
       configuration: configuration,
-      weightBytes: file.weightBytes,
-      options: options
+      file: file.source,
+      options: options,
+      threads: compute.threads
     )
     let limits = ModelLimits(
       tokensPerStep: plan.tokensPerStep,
       pages: plan.pages,
       cacheElement: element
     )
-    let threads = options.threads
-    let compute = try ComputeContext.facts(isa: isa, threads: threads)
     let info = ModelInfo(
       name: URL(filePath: file.path).deletingPathExtension().lastPathComponent,
       path: file.path,
@@ -84,13 +88,20 @@ extension Engine {
     let source = file.source
     return try await start(EngineParts(info: info, preparer: preparer, options: options)) {
       let compute = try ComputeContext(isa: isa, threads: threads)
+      let weights = try FileWeights(
+        source,
+        configuration: configuration,
+        plan: plan.residency,
+        threads: compute.threads
+      )
+      let residency = try WeightResidency(weights, of: source, on: compute)
       let model = try IdeficsModel(
-        source: source,
+        source: weights,
         configuration: configuration,
         compute: compute,
         limits: limits
       )
-      return LoadedModel(model, pageBytes: plan.pageBytes)
+      return LoadedModel(model, residency: residency, pageBytes: plan.pageBytes)
     }
   }
 }
@@ -100,6 +111,31 @@ extension ComputeContext {
   fileprivate static func facts(isa: ISA?, threads: Int?) throws -> (isa: ISA, threads: Int) {
     let context = try ComputeContext(isa: isa, threads: threads)
     return (context.isa, context.threads)
+  }
+}
+
+extension WeightResidency {
+  /// What is where; measures the machine if weights are streamed.
+  fileprivate init(
+    _ weights: FileWeights,
+    of file: IdfxFile,
+    on compute: ComputeContext
+  ) throws {
+    self.init()
+    let plan = weights.plan
+    bufferBytes = ResidencyPlan.slots * plan.slotBytes
+    pinnedBytes = plan.bytes - bufferBytes
+    streamedBytesPerPass = plan.bytesPerPass
+    streamedBytesPerImage = plan.bytesPerImage
+    let load = weights.loadStatistics
+    loadedBytes = load.storedBytes
+    loadSeconds = load.seconds
+    readBytesPerSecond = load.readBytesPerSecond
+    decodedBytesPerSecond = load.decodeBytesPerSecond
+    if plan.isStreaming {
+      let forecast = try StreamForecast(measuring: file, plan: plan, on: compute)
+      secondsPerToken = forecast.secondsPerPass(plan)
+    }
   }
 }
 

@@ -20,6 +20,8 @@ import Tokenizers
 public final class Engine: Sendable {
   /// Facts of the loaded model.
   public let info: ModelInfo
+  /// Where its weights are.
+  public let residency: WeightResidency
 
   private let preparer: RequestPreparer
   private let mailbox: Mailbox
@@ -29,8 +31,15 @@ public final class Engine: Sendable {
   private let openLimit: Int
   private let admission = Mutex((nextID: UInt64(0), open: 0))
 
-  private init(_ parts: EngineParts, mailbox: Mailbox, counters: EngineCounters, exit: ExitSignal) {
+  private init(
+    _ parts: EngineParts,
+    residency: WeightResidency,
+    mailbox: Mailbox,
+    counters: EngineCounters,
+    exit: ExitSignal
+  ) {
     info = parts.info
+    self.residency = residency
     preparer = parts.preparer
     openLimit = parts.options.maxWaiting + parts.options.maxSequences
     self.mailbox = mailbox
@@ -47,8 +56,8 @@ public final class Engine: Sendable {
   ) async throws -> Engine {
     let counters = EngineCounters()
     let exit = ExitSignal()
-    let mailbox = try await withCheckedThrowingContinuation {
-      (continuation: CheckedContinuation<Mailbox, any Error>) in
+    let (mailbox, residency) = try await withCheckedThrowingContinuation {
+      (continuation: CheckedContinuation<(Mailbox, WeightResidency), any Error>) in
       let thread = Thread {
         defer { exit.raise() }
         do {
@@ -61,7 +70,7 @@ public final class Engine: Sendable {
             mailbox: mailbox,
             counters: counters
           )
-          continuation.resume(returning: mailbox)
+          continuation.resume(returning: (mailbox, model.residency))
           loop.run()
         } catch {
           continuation.resume(throwing: error)
@@ -71,7 +80,13 @@ public final class Engine: Sendable {
       thread.stackSize = 16 << 20
       thread.start()
     }
-    return Engine(parts, mailbox: mailbox, counters: counters, exit: exit)
+    return Engine(
+      parts,
+      residency: residency,
+      mailbox: mailbox,
+      counters: counters,
+      exit: exit
+    )
   }
 
   /// Counters and gauges as of now.

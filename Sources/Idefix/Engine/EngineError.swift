@@ -27,6 +27,8 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
   case noSuchModel(path: String)
   /// The model file is damaged or not a model.
   case invalidModel(path: String, reason: String)
+  /// The model file was damaged, changed or became unreadable while weights were streamed from it.
+  case weightsLost(reason: String, isDamage: Bool)
   /// A prefix pack is damaged or belongs to another model.
   case invalidPrefixPack(reason: String)
   /// The memory budget cannot hold the model.
@@ -42,6 +44,8 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
     case request
     /// Bad data in a file: exit 65, HTTP 422.
     case data
+    /// Reading failed: exit 74, HTTP 500.
+    case inputOutput
     /// No such input: exit 66.
     case missing
     /// Too many requests: HTTP 429.
@@ -59,6 +63,7 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
       .invalidConstraint, .deadEnd, .outOfPages, .memoryBudget:
       .request
     case .invalidImage, .invalidModel, .invalidPrefixPack: .data
+    case .weightsLost(_, let isDamage): isDamage ? .data : .inputOutput
     case .noSuchModel: .missing
     case .overloaded: .overloaded
     case .shutDown: .unavailable
@@ -85,11 +90,15 @@ public enum EngineError: Error, Sendable, Equatable, CustomStringConvertible {
     case .overloaded(let limit): "The model is overloaded: \(limit) requests wait already."
     case .noSuchModel(let path): "There is no model file \(path)."
     case .invalidModel(let path, let reason): "\(path) cannot be used: \(reason)."
+    case .weightsLost(let reason, _): "The model's weights cannot be read any more: \(reason)"
     case .invalidPrefixPack(let reason): "The prefix pack cannot be used: \(reason)."
     case .memoryBudget(let needed, let budget):
-      "The model needs \(needed) bytes; the memory budget is \(budget)."
+      "The memory budget of \(megabytes(budget)) is too small; the least is \(megabytes(needed))."
     case .shutDown: "The engine was shut down."
     case .internalFailure(let reason): "The engine failed: \(reason)."
     }
   }
 }
+
+/// Bytes as a person, and the command line, writes them.
+private func megabytes(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20)M" }

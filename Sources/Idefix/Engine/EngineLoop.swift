@@ -175,6 +175,9 @@ final class EngineLoop {
       }
     } catch ModelError.cancelled {
       return true
+    } catch let error as EngineError {
+      fail(request, error)
+      return true
     } catch {
       fail(request, EngineError.invalidImage(index: index, reason: "\(error)"))
       return true
@@ -216,8 +219,9 @@ final class EngineLoop {
     } catch ModelError.cancelled {
       return
     } catch {
+      let error = error as? EngineError ?? .internalFailure(reason: "\(error)")
       for request in Set(planned.map(\.sequence.request.id)).compactMap({ requests[$0] }) {
-        fail(request, EngineError.internalFailure(reason: "\(error)"))
+        fail(request, error)
       }
       return
     }

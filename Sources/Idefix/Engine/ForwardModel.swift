@@ -2,6 +2,7 @@
 // production; in tests a model whose every output depends on exactly the pages it was told to read.
 
 import IdeficsModel
+import WeightFiles
 
 /// A model that the engine loop can drive.
 ///
@@ -24,6 +25,9 @@ package protocol ForwardModel: AnyObject {
   /// Stops a running pass after the current layer.
   var cancellation: CancellationFlag { get }
 
+  /// Where the weights are.
+  var residency: WeightResidency { get }
+
   /// Encodes an image `[3, side, side]` into pages `[crossBlocks][⌈imageStates / 16⌉]`.
   func encode(_ image: PixelTensor, into pages: PageTable) throws
   /// One pass over the weights; `consume` gets each wanted row of logits, in order.
@@ -39,6 +43,11 @@ package protocol ForwardModel: AnyObject {
   func setBytes(_ bytes: [UInt8], ofPage page: Int32)
   /// Makes a unit page's contents such that whoever reads them before writing is found out.
   func poison(_ page: Int32)
+}
+
+extension ForwardModel {
+  /// No weights.
+  package var residency: WeightResidency { WeightResidency() }
 }
 
 /// Tokens in a page.
@@ -64,9 +73,11 @@ package enum BlockLayout {
 final class LoadedModel: ForwardModel {
   private let model: IdeficsModel
   let pageBytes: Int
+  let residency: WeightResidency
 
-  init(_ model: IdeficsModel, pageBytes: Int) {
+  init(_ model: IdeficsModel, residency: WeightResidency, pageBytes: Int) {
     self.model = model
+    self.residency = residency
     self.pageBytes = pageBytes
   }
 
@@ -79,14 +90,23 @@ final class LoadedModel: ForwardModel {
   var cancellation: CancellationFlag { model.cancellation }
 
   func encode(_ image: PixelTensor, into pages: PageTable) throws {
-    try model.encode(image, into: pages)
+    do {
+      try model.encode(image, into: pages)
+    } catch ModelError.weights(let error) {
+      throw EngineError(lost: error)
+    }
   }
 
   func step(
     _ slices: [SequenceSlice],
     _ consume: (_ row: Int, _ logits: [Float]) throws -> Void
   ) throws {
-    let logits = try model.step(slices)
+    let logits: Logits
+    do {
+      logits = try model.step(slices)
+    } catch .weights(let error) {
+      throw EngineError(lost: error)
+    }
     for row in 0..<logits.rows { try consume(row, logits.row(row)) }
   }
 
@@ -99,4 +119,11 @@ final class LoadedModel: ForwardModel {
   func setBytes(_ bytes: [UInt8], ofPage page: Int32) { model.pageStore.setBytes(bytes, of: page) }
 
   func poison(_ page: Int32) { model.pageStore.poison(page) }
+}
+
+extension EngineError {
+  /// A failure to read streamed weights.
+  fileprivate init(lost error: WeightFileError) {
+    self = .weightsLost(reason: error.description, isDamage: error.kind == .badData)
+  }
 }

@@ -15,9 +15,9 @@ struct ModelFile: Sendable {
   let tokenizer: Tokenizer
   let processor: ImageProcessor
 
-  init(path: String) throws {
+  init(path: String, access: IdfxAccess) throws {
     self.path = path
-    let file = try IdfxFile.open(path, threads: ProcessInfo.processInfo.activeProcessorCount)
+    let file = try IdfxFile.open(path, access: access)
     source = file
     guard let config = try file.embeddedFile("config.json") else {
       throw EngineError.invalidModel(path: path, reason: "it holds no config.json")
@@ -33,9 +33,6 @@ struct ModelFile: Sendable {
         try ImageProcessor(json: json, imageSize: imageSize, path: path)
       } ?? ImageProcessor(imageSize: imageSize)
   }
-
-  /// Bytes of the weights in memory.
-  var weightBytes: Int { source.tensors.reduce(0) { $0 + $1.byteCount } }
 
   /// Name of the recipe, or `custom`.
   var recipeName: String {

@@ -1,9 +1,10 @@
 // How much memory cached keys and values get: what the budget leaves after the weights, or a quarter of the machine,
-// and never more than the batch can use. Refuses a budget that cannot hold the weights and one full context.
+// and never more than the batch can use. Refuses a budget that cannot hold one full context beside streamed weights.
 
 import Foundation
 import IdeficsModel
 import Kernels
+import WeightFiles
 
 /// The sizes an engine plans with.
 package struct CachePlan: Sendable, Equatable {
@@ -15,12 +16,15 @@ package struct CachePlan: Sendable, Equatable {
   package let pages: Int
   /// Bytes of one unit page.
   package let pageBytes: Int
+  /// What stays in memory of the weights.
+  package let residency: ResidencyPlan
 
   /// Plans from headers alone.
   package init(
     configuration: Configuration,
-    weightBytes: Int,
-    options: EngineOptions
+    file: IdfxFile,
+    options: EngineOptions,
+    threads: Int
   ) throws(EngineError) {
     guard options.maxSequences > 0, options.maxSequences <= 1024 else {
       throw .invalidParameter(name: "max_sequences", reason: "must be >= 1 and <= 1024")
@@ -46,26 +50,38 @@ package struct CachePlan: Sendable, Equatable {
       (configuration.imageStates + pageTokens - 1) / pageTokens * configuration.crossBlocks
     let useful =
       options.maxSequences * contextPages + Self.imagesKept(options.maxSequences) * imagePages
-    let budget = options.cacheBytes ?? Self.budget(weightBytes, options)
-    pages = min(useful, budget / pageBytes, Int(Int32.max))
-    let least = (contextPages + imagePages) * pageBytes
-    guard pages * pageBytes >= min(least, useful * pageBytes) else {
+    let least = min(contextPages + imagePages, useful)
+    guard let memory = options.memory else {
+      residency = ResidencyPlan(
+        everythingOf: SectionInventory(configuration: configuration, file: file)
+      )
+      let cache =
+        options.cacheBytes ?? Int(clamping: ProcessInfo.processInfo.physicalMemory / 4)
+      pages = min(useful, cache / pageBytes, Int(Int32.max))
+      guard pages >= least else {
+        throw .memoryBudget(needed: least * pageBytes, budget: cache)
+      }
+      return
+    }
+    var load = MemoryLedger.Load(context: contextTokens, pageBytes: pageBytes)
+    load.tokensPerStep = tokensPerStep
+    load.logitRows = tokensPerStep
+    load.decodingThreads = FileWeights.decodingThreads(of: threads)
+    let ledger = MemoryLedger(file: file, configuration: configuration, load: load)
+    var needs = ledger.needs
+    needs.leastCacheBytes = max(options.cacheBytes ?? 0, least * pageBytes)
+    needs.usefulCacheBytes = min(options.cacheBytes ?? .max, useful * pageBytes)
+    guard
+      let division = MemoryDivision(budget: memory, weights: ledger.inventory, needs: needs)
+    else {
       throw .memoryBudget(
-        needed: weightBytes + Self.scratchBytes + least,
-        budget: options.memory ?? budget
+        needed: MemoryDivision.leastBudget(ledger.inventory, needs),
+        budget: memory
       )
     }
+    residency = division.residency
+    pages = min(division.cacheBytes / pageBytes, Int(Int32.max))
   }
-
-  /// Activations, tables, the program itself.
-  private static let scratchBytes = 256 << 20
 
   private static func imagesKept(_ sequences: Int) -> Int { max(64, 4 * sequences) }
-
-  private static func budget(_ weightBytes: Int, _ options: EngineOptions) -> Int {
-    guard let memory = options.memory else {
-      return Int(clamping: ProcessInfo.processInfo.physicalMemory / 4)
-    }
-    return max(0, memory - weightBytes - scratchBytes)
-  }
 }

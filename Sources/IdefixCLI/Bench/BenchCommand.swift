@@ -145,7 +145,7 @@ struct BenchCommand: Subcommand {
     guard let element = KVElement(rawValue: cacheElement) else {
       throw CommandFailure(.usage, "--kv must be f32, f16 or int8.")
     }
-    let source: any TensorSource
+    let source: any WeightSource
     let configuration: Configuration
     if let shape {
       configuration = try shape.configuration(layers: layers)

@@ -20,7 +20,7 @@ final class BenchSubject {
   private var nextPage: Int32 = 0
 
   init(
-    source: any TensorSource,
+    source: any WeightSource,
     configuration: Configuration,
     compute: ComputeContext,
     tokens: Int,

@@ -73,7 +73,7 @@ enum PublishedShape: String, CaseIterable {
 }
 
 /// Random weights of a configuration.
-final class SyntheticSource: TensorSource {
+final class SyntheticSource: WeightSource {
   private let specifications: [String: WeightSpecification]
   private let recipe: QuantizationRecipe
   private let noise: [UInt8]

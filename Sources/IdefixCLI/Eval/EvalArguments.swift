@@ -62,7 +62,7 @@ struct EvalArguments: ParsableArguments {
     var options = model.engineOptions
     options.maxSequences = inFlight
     options.maxWaiting = max(inFlight, options.maxWaiting)
-    return try await Engine.load(from: try ModelPath.resolve(path), options: options)
+    return try await model.loadEngine(path, options: options)
   }
 
   /// A runner that shows how far it is.

@@ -1,0 +1,86 @@
+// Tensors that are read once and stay in memory: all their blocks form one list in file order, which
+// all threads work through, so that neither the disk nor a core waits for the end of a tensor.
+
+import Tensors
+
+/// Tensors of a file in memory of their own.
+public final class LoadedTensors: Sendable {
+  /// What loading took.
+  public let statistics: LoadStatistics
+  private let placement: TensorPlacement
+  private let region: ByteRegion
+
+  /// Blocks that the system is told of before they are read.
+  private static let readAhead = 8
+
+  /// Reads and decodes `tensors` of `file` with up to `threads` threads.
+  public init(
+    _ tensors: [IdfxTensor],
+    of file: IdfxFile,
+    threads: Int
+  ) throws(WeightFileError) {
+    let placement = TensorPlacement(tensors)
+    let arena = try WeightArena(byteCount: placement.byteCount, path: file.path)
+    let failures = FirstFailure<WeightFileError>()
+    let total = StatisticsSum()
+    let input = file.file
+    let blocks = placement.blocks
+    let workers = max(1, min(threads, blocks.count))
+    let start = ContinuousClock.now
+    for block in blocks.prefix(Self.readAhead) { input.willRead(block) }
+    ParallelWork.run(threads: workers, items: blocks.count) { claim in
+      let reader = BlockReader()
+      while let number = claim(), !failures.hasFailed {
+        let block = blocks[number]
+        if number + Self.readAhead < blocks.count {
+          input.willRead(blocks[number + Self.readAhead])
+        }
+        do throws(WeightFileError) {
+          try reader.decode(block, of: placement, from: input, into: arena, at: 0)
+        } catch {
+          failures.record(error, order: number)
+        }
+      }
+      total.add(reader.takeStatistics())
+    }
+    if let error = failures.first { throw error }
+    try input.checkUnchanged()
+    var statistics = total.sum
+    statistics.threads = workers
+    statistics.seconds = (ContinuousClock.now - start) / .seconds(1)
+    self.statistics = statistics
+    self.placement = placement
+    region = arena.region()
+  }
+
+  /// The packed matrix called `name`, or `nil` when it was not loaded.
+  public func packed(_ name: String) -> PackedMatrix? { placement.packed(name, in: region) }
+
+  /// The dense tensor called `name`, or `nil` when it was not loaded.
+  public func dense(_ name: String) -> DenseTensor? { placement.dense(name, in: region) }
+}
+
+extension BlockReader {
+  /// Fills the place of `block` in `arena`, where `placement` begins at `base`.
+  func decode(
+    _ block: TensorPlacement.Block,
+    of placement: TensorPlacement,
+    from file: InputFile,
+    into arena: WeightArena,
+    at base: Int
+  ) throws(WeightFileError) {
+    let target = arena.slice(
+      offset: base + block.offset,
+      count: block.extent.rawByteCount(ofBlock: block.index)
+    )
+    let name = placement.names[block.tensor]
+    try decode(block.extent, block.index, of: name, from: file, into: target)
+  }
+}
+
+extension InputFile {
+  /// Tells the system that `block` will be read soon.
+  func willRead(_ block: TensorPlacement.Block) {
+    willRead(at: block.stored.offset, count: block.stored.storedBytes)
+  }
+}

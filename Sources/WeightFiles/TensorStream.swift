@@ -1,0 +1,258 @@
+// Tensors that do not stay in memory: groups of them share a few slots, and are read and decoded ahead of
+// use by threads of their own, in the order in which they are going to be asked for.
+//
+// Invariants, all under the lock:
+//   R1  Bytes of a slot are written only through claims on blocks of the group that the slot holds.
+//   R2  A slot gets another group only when no claim on it is open and its group is not in use.
+//   R3  `acquire` returns when every block of the group was decoded and its checksum was right.
+//   R4  A failed group stays failed until it was asked for, which throws and forgets the failure: the next
+//       time it is read anew.
+
+import Foundation
+import Tensors
+
+/// Groups of tensors in a few shared slots of memory.
+///
+/// Matrices are views that never move; their bytes are there between `acquire` and `release` of their
+/// group. One thread at a time may use groups, one group at a time.
+public final class TensorStream: Sendable {
+  private let shared: StreamState
+  private let readers: Int
+
+  /// Reserves `slots` slots of `slotBytes` bytes and starts `readers` threads that read ahead.
+  ///
+  /// `sequences` are groups in the order in which they are used, for each kind of pass; the last kind is
+  /// the usual one. A slot must hold the largest group.
+  public init(
+    _ sequences: [[TensorPlacement]],
+    of file: IdfxFile,
+    slots: Int,
+    slotBytes: Int,
+    readers: Int
+  ) throws(WeightFileError) {
+    let groups = sequences.flatMap(\.self)
+    precondition(groups.allSatisfy { $0.byteCount <= slotBytes }, "a group larger than a slot")
+    shared = StreamState(
+      order: StreamOrder(lengths: sequences.map(\.count), slots: slots),
+      groups: groups,
+      file: file.file,
+      arena: try WeightArena(byteCount: slots * slotBytes, path: file.path),
+      slotBytes: slotBytes
+    )
+    self.readers = readers
+    for _ in 0..<readers { shared.startReader() }
+  }
+
+  deinit { shared.stop() }
+
+  /// What the stream has read and decoded so far.
+  public var statistics: LoadStatistics {
+    var statistics = shared.statistics.sum
+    // The thread that waits for a group decodes as well.
+    statistics.threads = readers + 1
+    return statistics
+  }
+
+  /// The packed matrix called `name` of group `group`, or `nil`: its bytes count while the group is
+  /// acquired.
+  public func packed(_ name: String, group: Int) -> PackedMatrix? {
+    shared.groups[group].packed(name, in: shared.region(of: group))
+  }
+
+  /// Returns when the bytes of group `group` are in memory; meanwhile the caller decodes as well.
+  ///
+  /// - Throws: What is wrong with the file, if a block of the group cannot be read or is damaged.
+  public func acquire(_ group: Int) throws(WeightFileError) { try shared.acquire(group) }
+
+  /// Lets the slot of `group` be used for another one.
+  public func release(_ group: Int) { shared.release(group) }
+}
+
+/// What the user of a stream and its reading threads share.
+private final class StreamState: @unchecked Sendable {
+  // Sendable: mutable state is guarded by `lock`; the arena's bytes are written under R1 and R2.
+
+  let groups: [TensorPlacement]
+  let statistics = StatisticsSum()
+  private let order: StreamOrder
+  private let file: InputFile
+  private let arena: WeightArena
+  private let arenaRegion: ByteRegion
+  private let slotBytes: Int
+
+  private let lock = NSCondition()
+  private var slots: [Slot]
+  private var expected: Int
+  private var used: Int?
+  /// The last group that the system was told of.
+  private var announced: Int?
+  private var isStopped = false
+  private var runningReaders = 0
+  /// The reader of the thread that acquires.
+  private let ownReader = BlockReader()
+
+  /// What a slot holds.
+  private struct Slot {
+    var group: Int?
+    /// Blocks handed out, and done.
+    var claimed = 0
+    var done = 0
+    var failure: WeightFileError?
+
+    var isBusy: Bool { claimed > done }
+  }
+
+  /// A block to be decoded, by who took it.
+  private struct Claim {
+    let group: Int
+    var block: Int
+    /// Groups of which the system is to be told that they will be read.
+    var announces: [Int] = []
+  }
+
+  init(
+    order: StreamOrder,
+    groups: [TensorPlacement],
+    file: InputFile,
+    arena: WeightArena,
+    slotBytes: Int
+  ) {
+    self.order = order
+    self.groups = groups
+    self.file = file
+    self.arena = arena
+    arenaRegion = arena.region()
+    self.slotBytes = slotBytes
+    slots = [Slot](repeating: Slot(), count: order.slots)
+    expected = order.first
+  }
+
+  /// The memory of the slot of `group`, as far as the group fills it.
+  func region(of group: Int) -> ByteRegion {
+    let start = arenaRegion.baseAddress + order.slot(of: group) * slotBytes
+    return ByteRegion(baseAddress: start, count: groups[group].byteCount) { [arenaRegion] _ in
+      _ = arenaRegion
+    }
+  }
+
+  // MARK: The user's side
+
+  func acquire(_ group: Int) throws(WeightFileError) {
+    lock.lock()
+    defer { lock.unlock() }
+    precondition(used == nil, "a group is in use")
+    expected = group
+    let slot = order.slot(of: group)
+    lock.broadcast()
+    while true {
+      if slots[slot].group == group, !slots[slot].isBusy {
+        if let failure = slots[slot].failure {
+          slots[slot] = Slot()
+          throw failure
+        }
+        if slots[slot].done == groups[group].blocks.count { break }
+      }
+      if let claim = claim() {
+        perform(claim, with: ownReader)
+      } else {
+        lock.wait()
+      }
+    }
+    used = group
+    expected = order.next(after: group)
+    lock.broadcast()
+  }
+
+  func release(_ group: Int) {
+    lock.withLock {
+      precondition(used == group, "another group is in use")
+      used = nil
+      lock.broadcast()
+    }
+  }
+
+  // MARK: The readers' side
+
+  func startReader() {
+    lock.withLock { runningReaders += 1 }
+    let thread = Thread { [self] in
+      let reader = BlockReader()
+      lock.lock()
+      while !isStopped {
+        if let claim = claim() {
+          perform(claim, with: reader)
+        } else {
+          lock.wait()
+        }
+      }
+      runningReaders -= 1
+      lock.broadcast()
+      lock.unlock()
+    }
+    thread.name = "idefix reader"
+    thread.start()
+  }
+
+  /// Ends the readers and returns when they are gone.
+  func stop() {
+    lock.lock()
+    isStopped = true
+    lock.broadcast()
+    while runningReaders > 0 { lock.wait() }
+    lock.unlock()
+  }
+
+  /// The next block to decode, or `nil` when all slots are full or busy.
+  ///
+  /// Called with the lock held.
+  private func claim() -> Claim? {
+    for group in order.window(expected: expected, used: used) {
+      let slot = order.slot(of: group)
+      var claim = Claim(group: group, block: slots[slot].claimed)
+      if slots[slot].group != group {
+        guard !slots[slot].isBusy else { continue }
+        slots[slot] = Slot(group: group)
+        let next = order.next(after: group)
+        claim.block = 0
+        claim.announces = announced == group ? [next] : [group, next]
+        announced = next
+      }
+      guard slots[slot].failure == nil, slots[slot].claimed < groups[group].blocks.count else {
+        continue
+      }
+      slots[slot].claimed += 1
+      return claim
+    }
+    return nil
+  }
+
+  /// Decodes a claimed block.
+  ///
+  /// Called with the lock held, which it gives up meanwhile.
+  private func perform(_ claim: Claim, with reader: BlockReader) {
+    lock.unlock()
+    // The disk works on the next group while the blocks of this one are decoded.
+    for group in claim.announces {
+      for block in groups[group].blocks { file.willRead(block) }
+    }
+    let placement = groups[claim.group]
+    let slot = order.slot(of: claim.group)
+    var failure: WeightFileError?
+    do throws(WeightFileError) {
+      try reader.decode(
+        placement.blocks[claim.block],
+        of: placement,
+        from: file,
+        into: arena,
+        at: slot * slotBytes
+      )
+    } catch {
+      failure = error
+    }
+    statistics.add(reader.takeStatistics())
+    lock.lock()
+    slots[slot].done += 1
+    slots[slot].failure = slots[slot].failure ?? failure
+    if !slots[slot].isBusy { lock.broadcast() }
+  }
+}

@@ -1,0 +1,88 @@
+import IdeficsModel
+import Testing
+
+/// What a budget makes of the weights.
+@Suite struct ResidencyPlanTests {
+  /// Like a small 9B: two vision layers, a resampler, eight decoder layers with two cross blocks.
+  private let inventory: SectionInventory = {
+    func part(_ section: WeightSection, _ bytes: Int) -> ResidencyPlan.Part {
+      ResidencyPlan.Part(section: section, bytes: bytes, storedBytes: bytes * 9 / 10)
+    }
+    var parts = [part(.patchEmbedding, 10)]
+    parts += (0..<8).map { part(.visionLayer($0), 200) }
+    parts += [part(.resamplerBlock(0), 150), part(.imageKeyValue(0), 50), part(.embedding, 1200)]
+    for layer in 0..<8 {
+      if layer % 4 == 0 { parts.append(part(.crossBlock(layer / 4), 900)) }
+      parts.append(part(.decoderLayer(layer), 1000))
+    }
+    parts.append(part(.head, 1200))
+    return SectionInventory(smallBytes: 40, parts: parts)
+  }()
+
+  private var allBytes: Int { ResidencyPlan(everythingOf: inventory).bytes }
+
+  @Test func whatFitsStays() throws {
+    let plan = try #require(ResidencyPlan(inventory, room: allBytes))
+    #expect(!plan.isStreaming)
+    #expect(plan.bytes == 40 + inventory.parts.reduce(0) { $0 + $1.bytes })
+  }
+
+  @Test func everyPlanKeepsToItsRoomAndLosesNothing() throws {
+    let least = ResidencyPlan.leastBytes(inventory)
+    var lastCost = Int.max
+    for room in stride(from: least, through: allBytes, by: 50) {
+      let plan = try #require(ResidencyPlan(inventory, room: room))
+      #expect(plan.bytes <= room)
+      let parts = plan.pinned + plan.imageStream + plan.textStream
+      #expect(Set(parts) == Set(inventory.parts) && parts.count == inventory.parts.count)
+      #expect(plan.imageStream == inventory.parts.filter(plan.imageStream.contains))
+      #expect(plan.textStream == inventory.parts.filter(plan.textStream.contains))
+      // More room never costs more for a token.
+      #expect(plan.bytesPerPass <= lastCost)
+      lastCost = plan.bytesPerPass
+    }
+    #expect(lastCost == 0)
+    #expect(ResidencyPlan(inventory, room: least - 1) == nil)
+  }
+
+  @Test func imagesAreStreamedBeforeText() throws {
+    for room in stride(from: ResidencyPlan.leastBytes(inventory), to: allBytes, by: 50) {
+      let plan = try #require(ResidencyPlan(inventory, room: room))
+      if !plan.textStream.isEmpty { #expect(plan.pinned.allSatisfy { !$0.section.isOfImages }) }
+    }
+  }
+
+  @Test func streamedLayersAreSpreadOverThePass() throws {
+    // Room for all but about half of the layers.
+    let plan = try #require(ResidencyPlan(inventory, room: allBytes - 3000))
+    let layers = plan.textStream.map(\.section)
+    #expect(layers.count >= 4)
+    let order = inventory.parts.map(\.section)
+    let places = layers.compactMap { order.firstIndex(of: $0) }
+    let gaps = zip(places, places.dropFirst()).map { $1 - $0 }
+    #expect((gaps.max() ?? 0) - (gaps.min() ?? 0) <= 1)
+  }
+
+  @Test func aBudgetIsDividedWithoutRest() throws {
+    let needs = MemoryDivision.Needs(
+      fixedBytes: 500,
+      leastCacheBytes: 300,
+      usefulCacheBytes: 2000
+    )
+    let least = MemoryDivision.leastBudget(inventory, needs)
+    #expect(MemoryDivision(budget: least - 1, weights: inventory, needs: needs) == nil)
+    for budget in stride(from: least, through: allBytes + 3000, by: 70) {
+      let division = try #require(
+        MemoryDivision(budget: budget, weights: inventory, needs: needs)
+      )
+      #expect(needs.fixedBytes + division.residency.bytes + division.cacheBytes <= budget)
+      #expect(division.cacheBytes >= needs.leastCacheBytes)
+      // The cache gets more only when no weights are streamed for it.
+      if division.cacheBytes > needs.leastCacheBytes { #expect(!division.residency.isStreaming) }
+    }
+    let rich = try #require(
+      MemoryDivision(budget: allBytes + 3000, weights: inventory, needs: needs)
+    )
+    #expect(rich.cacheBytes == 2000 && !rich.residency.isStreaming)
+  }
+}
