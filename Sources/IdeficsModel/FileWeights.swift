@@ -61,7 +61,8 @@ public final class FileWeights: WeightSource {
       slots: ResidencyPlan.slots,
       slotBytes: plan.slotBytes,
       // The thread that runs the model decodes as well while it waits.
-      readers: Self.decodingThreads(of: threads) - 1
+      readers: Self.decodingThreads(of: threads) - 1,
+      bypassesPageCache: SystemMemory.availableBytes.map { $0 < plan.storedBytesPerPass } ?? false
     )
   }
 

@@ -12,14 +12,22 @@ public struct MemoryDivision: Sendable, Hashable {
   public struct Needs: Sendable, Hashable {
     /// Bytes of program and scratch.
     public var fixedBytes: Int
+    /// Bytes of blocks on their way from the file to the decoder, when weights are streamed.
+    public var readerBytes: Int
     /// Least bytes of cache: one sequence.
     public var leastCacheBytes: Int
     /// Bytes of cache beyond which there is no use for more.
     public var usefulCacheBytes: Int
 
     /// The needs of a load.
-    public init(fixedBytes: Int, leastCacheBytes: Int, usefulCacheBytes: Int) {
+    public init(
+      fixedBytes: Int,
+      readerBytes: Int,
+      leastCacheBytes: Int,
+      usefulCacheBytes: Int
+    ) {
       self.fixedBytes = fixedBytes
+      self.readerBytes = readerBytes
       self.leastCacheBytes = leastCacheBytes
       self.usefulCacheBytes = usefulCacheBytes
     }
@@ -28,7 +36,11 @@ public struct MemoryDivision: Sendable, Hashable {
   /// Divides `budget` bytes; `nil` when it is less than ``leastBudget(_:_:)``.
   public init?(budget: Int, weights: SectionInventory, needs: Needs) {
     let room = budget - needs.fixedBytes - needs.leastCacheBytes
-    guard let plan = ResidencyPlan(weights, room: room) else { return nil }
+    let everything = ResidencyPlan(everythingOf: weights)
+    let fitting =
+      everything.bytes <= room
+      ? everything : ResidencyPlan(weights, room: room - needs.readerBytes)
+    guard let plan = fitting else { return nil }
     residency = plan
     cacheBytes = min(
       needs.usefulCacheBytes,
@@ -38,6 +50,8 @@ public struct MemoryDivision: Sendable, Hashable {
 
   /// The smallest budget that will do.
   public static func leastBudget(_ weights: SectionInventory, _ needs: Needs) -> Int {
-    needs.fixedBytes + needs.leastCacheBytes + ResidencyPlan.leastBytes(weights)
+    let streamed = ResidencyPlan.leastBytes(weights) + needs.readerBytes
+    let everything = ResidencyPlan(everythingOf: weights).bytes
+    return needs.fixedBytes + needs.leastCacheBytes + min(streamed, everything)
   }
 }

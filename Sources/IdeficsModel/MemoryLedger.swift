@@ -79,6 +79,8 @@ public struct MemoryLedger: Sendable {
   public let cacheBytesPerImage: Int
   /// Bytes of cache for the whole load.
   public let cacheBytes: Int
+  /// Bytes of blocks on their way from the file, when weights are streamed.
+  public let readerBytes: Int
   /// Bytes of activations, for the most tokens of a pass.
   public let scratchBytes: Int
   /// Bytes of the program itself: code, tokenizer, heap.
@@ -91,6 +93,7 @@ public struct MemoryLedger: Sendable {
   public var needs: MemoryDivision.Needs {
     MemoryDivision.Needs(
       fixedBytes: scratchBytes + programBytes,
+      readerBytes: readerBytes,
       leastCacheBytes: cacheBytes,
       usefulCacheBytes: cacheBytes
     )
@@ -98,7 +101,7 @@ public struct MemoryLedger: Sendable {
 
   private static let pageTokens = 16
   /// What the program takes before any model, measured: code, libraries, the heap they fill.
-  private static let program = 24 << 20
+  private static let program = 35 << 20
 
   /// The forecast for a converted file.
   public init(file: IdfxFile, configuration: Configuration, load: Load) {
@@ -145,12 +148,13 @@ public struct MemoryLedger: Sendable {
     cacheBytes =
       load.sequences
       * (pages(load.context) * c.layers * load.pageBytes + load.images * cacheBytesPerImage)
+    readerBytes = load.decodingThreads * IdfxFormat.maximumBlockBytes
     scratchBytes = Self.scratch(c, load)
     programBytes = Self.program
   }
 
   /// Float32 activations of a pass over text, and of one image with its keys and values; packed
-  /// activations; blocks on their way from the file.
+  /// activations.
   private static func scratch(_ c: Configuration, _ load: Load) -> Int {
     let text = load.tokensPerStep * (7 * c.hiddenSize + 3 * c.intermediateSize)
     let logits = load.logitRows * c.totalVocabularySize
@@ -169,7 +173,6 @@ public struct MemoryLedger: Sendable {
           + cached(tokens + $0.latents, $0.innerWidth)
       } ?? 0
     let packed = max(load.tokensPerStep, tokens) * max(c.intermediateSize, c.hiddenSize)
-    let blocks = load.decodingThreads * IdfxFormat.maximumBlockBytes
-    return 4 * (text + logits + images + vision + resampler) + packed + blocks
+    return 4 * (text + logits + images + vision + resampler) + packed
   }
 }

@@ -4,6 +4,7 @@ import ArgumentParser
 import Foundation
 import Idefix
 import Kernels
+import WeightFiles
 
 /// Reports on the machine.
 struct DoctorCommand: Subcommand {
@@ -65,6 +66,9 @@ private struct DoctorReport: Encodable {
     let agrees: Bool
   }
 
+  /// Weight memory that is asked for and touched to see what it lies on.
+  private static let hugePageProbeBytes = 64 << 20
+
   let cpu: String
   let availableInstructionSets: [String]
   let chosenInstructionSet: String
@@ -72,6 +76,8 @@ private struct DoctorReport: Encodable {
   let physicalMemoryBytes: Int
   let memoryLimitBytes: Int?
   let transparentHugePages: String
+  /// Of ``hugePageProbeBytes`` of weight memory, what lies on huge pages; `nil` where that is not told.
+  let grantedHugePageBytes: Int?
   var conformance: Conformance?
 
   init() throws {
@@ -85,6 +91,7 @@ private struct DoctorReport: Encodable {
     transparentHugePages = Self.selected(
       Self.firstLine("/sys/kernel/mm/transparent_hugepage/enabled") ?? "unknown"
     )
+    grantedHugePageBytes = WeightArena.grantedHugePageBytes(of: Self.hugePageProbeBytes)
   }
 
   var text: String {
@@ -95,7 +102,10 @@ private struct DoctorReport: Encodable {
       "threads            \(threads)",
       "memory             \(ByteCount(physicalMemoryBytes))"
         + (memoryLimitBytes.map { ", limited to \(ByteCount($0)) by the cgroup" } ?? ""),
-      "huge pages         \(transparentHugePages)",
+      "huge pages         \(transparentHugePages)"
+        + (grantedHugePageBytes.map {
+          "; granted for \(ByteCount($0)) of \(ByteCount(Self.hugePageProbeBytes)) of weights"
+        } ?? ""),
     ]
     if let conformance {
       lines.append(

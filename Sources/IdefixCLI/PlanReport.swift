@@ -65,7 +65,10 @@ struct PlanReport: Encodable {
     isPossible = budget == nil || residency != nil
     totalBytes =
       ledger.needs.fixedBytes + ledger.cacheBytes + (residency?.bytes ?? ledger.weightBytes)
-    bufferBytes = residency.map { ResidencyPlan.slots * $0.slotBytes }
+      + (residency?.isStreaming == true ? ledger.readerBytes : 0)
+    bufferBytes = residency.map {
+      $0.isStreaming ? ResidencyPlan.slots * $0.slotBytes + ledger.readerBytes : 0
+    }
     pinnedBytes = residency.map { $0.bytes - ResidencyPlan.slots * $0.slotBytes }
     streamedBytesPerPass = residency?.bytesPerPass
     streamedBytesPerImage = residency?.bytesPerImage

@@ -44,8 +44,15 @@ public struct LoadStatistics: Sendable, Equatable {
 final class BlockReader {
   private var statistics = LoadStatistics()
   private let codec = ZstdCodec()
-  /// Stored bytes of the current block; kept, so that its pages are faulted in once.
-  private var stored: [UInt8] = []
+  private let direct: DirectFile?
+  /// Stored bytes of the current block, aligned for direct reads; kept, so that its pages are faulted in
+  /// once.
+  private var buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+
+  /// A reader that takes what is not in the page cache past it, if `direct` is given.
+  init(direct: DirectFile? = nil) { self.direct = direct }
+
+  deinit { buffer.deallocate() }
 
   /// What this reader has done since the last call.
   func takeStatistics() -> LoadStatistics {
@@ -73,36 +80,51 @@ final class BlockReader {
       statistics.readSeconds += (read - start) / .seconds(1)
       statistics.decodeSeconds += (ContinuousClock.now - read) / .seconds(1)
     }
-    if extent.codec == .raw {
+    let isDirect =
+      direct.map { !$0.isCached(at: block.offset, count: block.storedBytes) } ?? false
+    let stored: UnsafeRawBufferPointer
+    if extent.codec == .raw, !isDirect {
       try file.read(at: block.offset, into: target)
-      read = .now
-      guard XXHash64.hash(UnsafeRawBufferPointer(target)) == block.checksum else {
-        throw bad("is damaged: its checksum does not match")
-      }
+      stored = UnsafeRawBufferPointer(target)
+    } else {
+      stored = try fetch(block, from: file, directly: isDirect)
+    }
+    read = .now
+    guard XXHash64.hash(stored) == block.checksum else {
+      throw bad("is damaged: its checksum does not match")
+    }
+    guard extent.codec == .zstd else {
+      if isDirect { target.copyMemory(from: stored) }
       return
     }
-    if stored.count < block.storedBytes {
-      stored = [UInt8](repeating: 0, count: max(block.storedBytes, 2 * stored.count))
+    do throws(ZstdCodec.Failure) {
+      try codec.decompress(stored, into: target)
+    } catch {
+      throw bad(error.reason)
     }
-    // A typed error cannot leave the closure, which has no place for one.
-    let result = stored.withUnsafeMutableBytes { buffer -> Result<Void, WeightFileError> in
-      let frame = UnsafeMutableRawBufferPointer(rebasing: buffer[..<block.storedBytes])
-      do throws(WeightFileError) {
-        try file.read(at: block.offset, into: frame)
-      } catch {
-        return .failure(error)
-      }
-      read = .now
-      guard XXHash64.hash(UnsafeRawBufferPointer(frame)) == block.checksum else {
-        return .failure(bad("is damaged: its checksum does not match"))
-      }
-      do throws(ZstdCodec.Failure) {
-        try codec.decompress(UnsafeRawBufferPointer(frame), into: target)
-        return .success(())
-      } catch {
-        return .failure(bad(error.reason))
-      }
+  }
+
+  /// The stored bytes of a block, valid until the next call.
+  private func fetch(
+    _ block: IdfxBlock,
+    from file: InputFile,
+    directly isDirect: Bool
+  ) throws(WeightFileError) -> UnsafeRawBufferPointer {
+    let room = block.storedBytes + 2 * DirectFile.granule
+    if buffer.count < room {
+      let size = max(room, 2 * buffer.count)
+      buffer.deallocate()
+      buffer = .allocate(byteCount: size, alignment: DirectFile.granule)
     }
-    try result.get()
+    var skipped = 0
+    if isDirect, let direct {
+      skipped = try direct.read(at: block.offset, count: block.storedBytes, into: buffer)
+    } else {
+      try file.read(
+        at: block.offset,
+        into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<block.storedBytes])
+      )
+    }
+    return UnsafeRawBufferPointer(rebasing: buffer[skipped..<(skipped + block.storedBytes)])
   }
 }

@@ -1,5 +1,6 @@
 // Tensors that are read once and stay in memory: all their blocks form one list in file order, which
-// all threads work through, so that neither the disk nor a core waits for the end of a tensor.
+// all threads work through, so that neither the disk nor a core waits for the end of a tensor. What is
+// not in the page cache goes past it: a second copy of the weights there would serve nobody.
 
 import Tensors
 
@@ -9,9 +10,6 @@ public final class LoadedTensors: Sendable {
   public let statistics: LoadStatistics
   private let placement: TensorPlacement
   private let region: ByteRegion
-
-  /// Blocks that the system is told of before they are read.
-  private static let readAhead = 8
 
   /// Reads and decodes `tensors` of `file` with up to `threads` threads.
   public init(
@@ -25,16 +23,14 @@ public final class LoadedTensors: Sendable {
     let total = StatisticsSum()
     let input = file.file
     let blocks = placement.blocks
-    let workers = max(1, min(threads, blocks.count))
+    let direct = DirectFile(input)
+    // One more than there are processors: one waits for the disk while the others decode.
+    let workers = max(1, min(threads + 1, blocks.count))
     let start = ContinuousClock.now
-    for block in blocks.prefix(Self.readAhead) { input.willRead(block) }
     ParallelWork.run(threads: workers, items: blocks.count) { claim in
-      let reader = BlockReader()
+      let reader = BlockReader(direct: direct)
       while let number = claim(), !failures.hasFailed {
         let block = blocks[number]
-        if number + Self.readAhead < blocks.count {
-          input.willRead(blocks[number + Self.readAhead])
-        }
         do throws(WeightFileError) {
           try reader.decode(block, of: placement, from: input, into: arena, at: 0)
         } catch {

@@ -1,7 +1,6 @@
 // How fast the blocks of a file come off the disk and through the decoder on this machine, measured on a
 // sample of them: what a forecast of streaming needs to know.
 
-import Glibc
 import Tensors
 
 /// Measured rates of reading and decoding a file's blocks.
@@ -20,12 +19,6 @@ public struct StreamRates: Sendable, Equatable {
     self.threads = threads
   }
 
-  /// O_DIRECT, which the C library's headers keep from Swift.
-  #if arch(arm64)
-  private static let direct: Int32 = 0o200000
-  #else
-  private static let direct: Int32 = 0o40000
-  #endif
   /// Bytes of blocks that are measured.
   private static let sampleBytes = 128 << 20
 
@@ -36,7 +29,7 @@ public struct StreamRates: Sendable, Equatable {
   ) throws(WeightFileError) {
     let sample = Self.sample(of: file)
     let readers = (0..<max(1, threads)).map { _ in SampleReader() }
-    let direct = Self.directSeconds(sample, path: file.path, readers)
+    let direct = try Self.directSeconds(sample, file.file, readers)
     // The first pass brings the sample into the page cache, the second is measured.
     _ = try Self.decodeSeconds(sample, file.file, readers)
     let seconds = try Self.decodeSeconds(sample, file.file, readers)
@@ -88,19 +81,20 @@ public struct StreamRates: Sendable, Equatable {
   /// Time to read the sample past the page cache, or `nil` where the file system does not do that.
   private static func directSeconds(
     _ sample: Sample,
-    path: String,
+    _ file: InputFile,
     _ readers: [SampleReader]
-  ) -> Double? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | Self.direct)
-    guard descriptor >= 0 else { return nil }
-    defer { close(descriptor) }
+  ) throws(WeightFileError) -> Double? {
+    guard let direct = DirectFile(file) else { return nil }
     let failures = FirstFailure<WeightFileError>()
     let seconds = inParallel(sample.blocks, readers) { block, reader in
-      if !reader.readDirectly(block, from: descriptor) {
-        failures.record(.cannotRead(path: path, code: EINVAL), order: 0)
+      do throws(WeightFileError) {
+        try reader.read(block, from: direct)
+      } catch {
+        failures.record(error, order: block.stored.offset)
       }
     }
-    return failures.hasFailed ? nil : seconds
+    if let error = failures.first { throw error }
+    return seconds
   }
 
   private static func inParallel(
@@ -126,13 +120,12 @@ private final class SampleReader: @unchecked Sendable {
   // Sendable: used by one thread at a time, the one that claimed its number.
   private let reader = BlockReader()
   private let target = AlignedBuffer<UInt8>(count: IdfxFormat.maximumBlockBytes)
-  private let direct: UnsafeMutableRawPointer
-  private static let granule = 4096
-  private static let directBytes = IdfxFormat.maximumBlockBytes + 64 * granule
+  private let stored = UnsafeMutableRawBufferPointer.allocate(
+    byteCount: ZstdCodec.bound(IdfxFormat.maximumBlockBytes) + 2 * DirectFile.granule,
+    alignment: DirectFile.granule
+  )
 
-  init() { direct = .allocate(byteCount: Self.directBytes, alignment: Self.granule) }
-
-  deinit { direct.deallocate() }
+  deinit { stored.deallocate() }
 
   func decode(
     _ block: TensorPlacement.Block,
@@ -146,11 +139,10 @@ private final class SampleReader: @unchecked Sendable {
     try reader.decode(block.extent, block.index, of: tensor, from: file, into: bytes)
   }
 
-  func readDirectly(_ block: TensorPlacement.Block, from descriptor: Int32) -> Bool {
-    let start = block.stored.offset / Self.granule * Self.granule
-    let end = block.stored.offset + block.stored.storedBytes
-    let count = (end - start + Self.granule - 1) / Self.granule * Self.granule
-    guard count <= Self.directBytes else { return false }
-    return pread(descriptor, direct, count, off_t(start)) >= end - start
+  func read(
+    _ block: TensorPlacement.Block,
+    from file: DirectFile
+  ) throws(WeightFileError) {
+    _ = try file.read(at: block.stored.offset, count: block.stored.storedBytes, into: stored)
   }
 }

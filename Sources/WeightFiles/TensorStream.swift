@@ -22,13 +22,15 @@ public final class TensorStream: Sendable {
   /// Reserves `slots` slots of `slotBytes` bytes and starts `readers` threads that read ahead.
   ///
   /// `sequences` are groups in the order in which they are used, for each kind of pass; the last kind is
-  /// the usual one. A slot must hold the largest group.
+  /// the usual one. A slot must hold the largest group. `bypassesPageCache` is for groups that would not
+  /// be found in the page cache the next time anyway.
   public init(
     _ sequences: [[TensorPlacement]],
     of file: IdfxFile,
     slots: Int,
     slotBytes: Int,
-    readers: Int
+    readers: Int,
+    bypassesPageCache: Bool = false
   ) throws(WeightFileError) {
     let groups = sequences.flatMap(\.self)
     precondition(groups.allSatisfy { $0.byteCount <= slotBytes }, "a group larger than a slot")
@@ -36,6 +38,7 @@ public final class TensorStream: Sendable {
       order: StreamOrder(lengths: sequences.map(\.count), slots: slots),
       groups: groups,
       file: file.file,
+      direct: bypassesPageCache ? DirectFile(file.file) : nil,
       arena: try WeightArena(byteCount: slots * slotBytes, path: file.path),
       slotBytes: slotBytes
     )
@@ -76,6 +79,7 @@ private final class StreamState: @unchecked Sendable {
   let statistics = StatisticsSum()
   private let order: StreamOrder
   private let file: InputFile
+  private let direct: DirectFile?
   private let arena: WeightArena
   private let arenaRegion: ByteRegion
   private let slotBytes: Int
@@ -89,7 +93,7 @@ private final class StreamState: @unchecked Sendable {
   private var isStopped = false
   private var runningReaders = 0
   /// The reader of the thread that acquires.
-  private let ownReader = BlockReader()
+  private let ownReader: BlockReader
 
   /// What a slot holds.
   private struct Slot {
@@ -114,12 +118,15 @@ private final class StreamState: @unchecked Sendable {
     order: StreamOrder,
     groups: [TensorPlacement],
     file: InputFile,
+    direct: DirectFile?,
     arena: WeightArena,
     slotBytes: Int
   ) {
     self.order = order
     self.groups = groups
     self.file = file
+    self.direct = direct
+    ownReader = BlockReader(direct: direct)
     self.arena = arena
     arenaRegion = arena.region()
     self.slotBytes = slotBytes
@@ -176,7 +183,7 @@ private final class StreamState: @unchecked Sendable {
   func startReader() {
     lock.withLock { runningReaders += 1 }
     let thread = Thread { [self] in
-      let reader = BlockReader()
+      let reader = BlockReader(direct: direct)
       lock.lock()
       while !isStopped {
         if let claim = claim() {
@@ -232,7 +239,7 @@ private final class StreamState: @unchecked Sendable {
   private func perform(_ claim: Claim, with reader: BlockReader) {
     lock.unlock()
     // The disk works on the next group while the blocks of this one are decoded.
-    for group in claim.announces {
+    for group in claim.announces where direct == nil {
       for block in groups[group].blocks { file.willRead(block) }
     }
     let placement = groups[claim.group]

@@ -66,6 +66,7 @@ import Testing
   @Test func aBudgetIsDividedWithoutRest() throws {
     let needs = MemoryDivision.Needs(
       fixedBytes: 500,
+      readerBytes: 100,
       leastCacheBytes: 300,
       usefulCacheBytes: 2000
     )
@@ -75,7 +76,10 @@ import Testing
       let division = try #require(
         MemoryDivision(budget: budget, weights: inventory, needs: needs)
       )
-      #expect(needs.fixedBytes + division.residency.bytes + division.cacheBytes <= budget)
+      let readers = division.residency.isStreaming ? needs.readerBytes : 0
+      #expect(
+        needs.fixedBytes + readers + division.residency.bytes + division.cacheBytes <= budget
+      )
       #expect(division.cacheBytes >= needs.leastCacheBytes)
       // The cache gets more only when no weights are streamed for it.
       if division.cacheBytes > needs.leastCacheBytes { #expect(!division.residency.isStreaming) }
