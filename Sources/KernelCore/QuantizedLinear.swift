@@ -123,8 +123,10 @@ public func linearTiles<L: Lanes>(
   let isQuantized = a.encoding.rawValue >= WeightEncoding.q8.rawValue
   let isPanel = isQuantized && a.tokens >= L.panelTokens
   let tiles = isQuantized ? TokenTiles(L.self, quantized: a.tokens) : TokenTiles(a.tokens)
-  // One token has no reuse: its weights are read as one stream.
-  let group = a.tokens > 1 && !isPanel ? LinearScratch.rowTiles : 1
+  // The fewer tokens, the longer the runs in which weights should come from memory; the more, the
+  // more it pays to find activations in the first-level cache.
+  let isOnePass = a.tokens <= tiles.width
+  let group = a.tokens == 1 || isPanel ? 1 : isOnePass ? 2 : LinearScratch.rowTiles
   var first = 0
   while first < a.tokens {
     let pass = LinearPass(first: first, tokens: tiles.count(at: first), scratch: scratch)

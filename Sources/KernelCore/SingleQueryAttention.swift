@@ -1,7 +1,7 @@
 // Attention of one query, the case of decoding: bound by reading the pages. A unit takes several
-// adjacent heads, so that a page is read as one run, and fetches ahead what comes next. The same
-// operations in the same order as for many queries: one fused chain over the dimensions for a
-// score, one over the tokens for a result.
+// adjacent heads, so that a page is read as one run, the longer the better, and fetches ahead what
+// comes next. The same operations in the same order as for many queries: one fused chain over the
+// dimensions for a score, one over the tokens for a result.
 
 /// One unit of a single query and `unit.heads` heads.
 ///
@@ -48,27 +48,21 @@ func attendSingle<L: Lanes, F: FloatFormat>(
     )
     queries[head * g.paddedDim] = sum > 0 ? 1 / sum : 0
   }
-  // Heads that are read while the next ones are fetched: some 8 KiB.
-  let distance = max(1, 8192 / g.headBytes)
   for page in 0..<pageCount {
     let start = g.valueOffset + unit.head * g.headBytes
     let base = a.base + Int(unit.pages[page]) * g.pageBytes + start
-    let next = a.base + Int(unit.pages[min(page + 1, pageCount - 1)]) * g.pageBytes + start
     let count = min(16, visible - page * 16)
     for head in 0..<n {
-      let values = base + head * g.headBytes
-      let following =
-        head + distance < n
-        ? values + distance * g.headBytes : next + min(head + distance - n, n - 1) * g.headBytes
+      var ahead = RunsAhead(F.self, a, unit, start, page, head)
       weighRows(
         L.self,
         F.self,
-        values,
+        base + head * g.headBytes,
         chunks,
         count,
         scores + (page * n + head) * 16,
         results + head * g.paddedDim,
-        following - values
+        &ahead
       )
     }
   }
@@ -101,11 +95,11 @@ func scoreHeads<L: Lanes, F: FloatFormat>(
   let dim = g.paddedDim
   let start = unit.head * size
   let base = a.base + Int(unit.pages[page]) * g.pageBytes + start
-  let next = a.base + Int(unit.pages[min(page + 1, unit.pageCount - 1)]) * g.pageBytes + start
   if F.isScaled {
+    let next = a.base + Int(unit.pages[min(page + 1, unit.pageCount - 1)]) * g.pageBytes
     for head in unit.head..<(unit.head + n) {
-      L.prefetch(next - start + g.keyScaleOffset + head * 64)
-      L.prefetch(next - start + g.valueScaleOffset + head * 64)
+      L.prefetch(next + g.keyScaleOffset + head * 64)
+      L.prefetch(next + g.valueScaleOffset + head * 64)
     }
   }
   var head = 0
@@ -125,35 +119,21 @@ func scoreHeads<L: Lanes, F: FloatFormat>(
     var s1 = V(repeating: 0)
     var s2 = V(repeating: 0)
     var s3 = V(repeating: 0)
-    // Some 8 KiB ahead of four heads: small elements fetch what follows, larger ones the other half
-    // of their dimensions first.
-    let following = (head + 4 < n ? base + (head + 4) * size : next) - (base + head * size)
-    let halves = F.bytes > 16 ? 2 : 1
-    var ahead = halves == 2 ? size / 2 : following
+    var ahead = RunsAhead(F.self, a, unit, start, page, head)
     var d = 0
-    for half in 1...halves {
-      while d < half * dim / halves {
-        var line = 0
-        while line < 4 * F.bytes {
-          L.prefetch(k0 + (ahead + line))
-          L.prefetch(k1 + (ahead + line))
-          L.prefetch(k2 + (ahead + line))
-          L.prefetch(k3 + (ahead + line))
-          line += 64
-        }
-        for step in 0..<4 {
-          s0 = F.load(L.self, k0 + step * F.bytes).fma(V(repeating: q0[d + step]), s0)
-          s1 = F.load(L.self, k1 + step * F.bytes).fma(V(repeating: q1[d + step]), s1)
-          s2 = F.load(L.self, k2 + step * F.bytes).fma(V(repeating: q2[d + step]), s2)
-          s3 = F.load(L.self, k3 + step * F.bytes).fma(V(repeating: q3[d + step]), s3)
-        }
-        k0 += 4 * F.bytes
-        k1 += 4 * F.bytes
-        k2 += 4 * F.bytes
-        k3 += 4 * F.bytes
-        d += 4
+    while d < dim {
+      ahead.fetch(L.self, 16 * F.bytes)
+      for step in 0..<4 {
+        s0 = F.load(L.self, k0 + step * F.bytes).fma(V(repeating: q0[d + step]), s0)
+        s1 = F.load(L.self, k1 + step * F.bytes).fma(V(repeating: q1[d + step]), s1)
+        s2 = F.load(L.self, k2 + step * F.bytes).fma(V(repeating: q2[d + step]), s2)
+        s3 = F.load(L.self, k3 + step * F.bytes).fma(V(repeating: q3[d + step]), s3)
       }
-      ahead = following - size / 2
+      k0 += 4 * F.bytes
+      k1 += 4 * F.bytes
+      k2 += 4 * F.bytes
+      k3 += 4 * F.bytes
+      d += 4
     }
     let number = unit.pages[page]
     (s0 * scoreFactor(L.self, F.self, a, number, unit.head + head)).store(scores + head * 16)
@@ -179,9 +159,62 @@ func scoreFactor<L: Lanes, F: FloatFormat>(
   return factor * SIMD16.load(base.assumingMemoryBound(to: Float.self) + head * 16)
 }
 
+/// What a unit will read next: the keys, or the values, of its heads form one run in each page.
+@usableFromInline
+struct RunsAhead {
+  @usableFromInline var address: UnsafeRawPointer
+  @usableFromInline var left: Int
+  @usableFromInline var page: Int
+  @usableFromInline let run: Int
+  @usableFromInline let start: Int
+  @usableFromInline let stride: Int
+  @usableFromInline let base: UnsafeRawPointer
+  @usableFromInline let unit: AttentionUnit
+
+  /// Begins 512 vectors behind head `head` of `page`; the run of a page begins at `start`.
+  @inlinable @inline(__always)
+  init<F: FloatFormat>(
+    _: F.Type,
+    _ a: AttentionArguments,
+    _ unit: AttentionUnit,
+    _ start: Int,
+    _ page: Int,
+    _ head: Int
+  ) {
+    run = unit.heads * a.geometry.headBytes
+    self.start = start
+    stride = a.geometry.pageBytes
+    base = a.base
+    self.unit = unit
+    var offset = head * a.geometry.headBytes + 512 * F.bytes
+    self.page = page
+    while offset >= run {
+      offset -= run
+      self.page += 1
+    }
+    left = run - offset
+    let number = unit.pages[min(self.page, unit.pageCount - 1)]
+    address = base + Int(number) * stride + (start + offset)
+  }
+
+  /// Fetches the next `bytes` bytes, a divisor of a head.
+  @inlinable @inline(__always)
+  mutating func fetch<L: Lanes>(_: L.Type, _ bytes: Int) {
+    var line = 0
+    while line < bytes {
+      L.prefetch(address + line)
+      line += 64
+    }
+    address += bytes
+    left -= bytes
+    guard left <= 0 else { return }
+    page += 1
+    left = run
+    address = base + Int(unit.pages[min(page, unit.pageCount - 1)]) * stride + start
+  }
+}
+
 /// Adds the first `count` values of a page and head, weighted, to `results [16·chunks]`.
-///
-/// `ahead` is the distance in bytes to what will be read next.
 @inlinable @inline(__always)
 func weighRows<L: Lanes, F: FloatFormat>(
   _: L.Type,
@@ -191,7 +224,7 @@ func weighRows<L: Lanes, F: FloatFormat>(
   _ count: Int,
   _ weights: UnsafePointer<Float>,
   _ results: UnsafeMutablePointer<Float>,
-  _ ahead: Int
+  _ ahead: inout RunsAhead
 ) {
   typealias V = SIMD16<Float>
   let stride = chunks * F.bytes
@@ -208,11 +241,7 @@ func weighRows<L: Lanes, F: FloatFormat>(
     var r7 = V.load(result + 112)
     var row = values + chunk * F.bytes
     for token in 0..<count {
-      var line = 0
-      while line < 8 * F.bytes {
-        L.prefetch(row + (ahead + line))
-        line += 64
-      }
+      ahead.fetch(L.self, 8 * F.bytes)
       let w = V(repeating: weights[token])
       r0 = F.load(L.self, row).fma(w, r0)
       r1 = F.load(L.self, row + F.bytes).fma(w, r1)

@@ -128,7 +128,10 @@ extension ComputeContext {
     pages: UnsafePointer<Int32>
   ) -> [AttentionUnit] {
     let single = spans.count { $0.queryRows.count == 1 }
-    let width = max(1, min(heads, single * heads / (threads * 4)))
+    // As few parts of a sequence as keep all threads equally busy.
+    var parts = 1
+    while parts < heads, single * parts < threads * 4, single * parts % threads != 0 { parts += 1 }
+    let width = (heads + parts - 1) / parts
     var units: [AttentionUnit] = []
     var firstPage = 0
     for span in spans {
