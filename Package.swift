@@ -99,7 +99,7 @@ let package = Package(
     ),
     .target(
       name: "Conversion",
-      dependencies: ["Tensors", "JSONText", "WeightFiles", "IdeficsModel"],
+      dependencies: ["Tensors", "Kernels", "JSONText", "WeightFiles", "IdeficsModel"],
       swiftSettings: checked
     ),
     .target(
@@ -159,7 +159,9 @@ let package = Package(
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "TestSupport"]),
     .testTarget(
       name: "ConversionTests",
-      dependencies: ["Conversion", "IdeficsModel", "WeightFiles", "Tensors", "TestSupport"]
+      dependencies: [
+        "Conversion", "IdeficsModel", "Kernels", "WeightFiles", "Tensors", "TestSupport",
+      ]
     ),
     .testTarget(name: "WeightFilesTests", dependencies: ["WeightFiles", "Tensors", "TestSupport"]),
     .executableTarget(name: "measure", path: "Tests/Measure"),

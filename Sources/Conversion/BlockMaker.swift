@@ -27,11 +27,14 @@ struct BlockMaker: Sendable {
   /// Fits the codebook of a 4-bit tensor.
   func codebook(
     of step: ConversionStep,
-    _ layout: PackedLayout
+    _ layout: PackedLayout,
+    _ calibration: ColumnCalibration?
   ) throws(WeightFileError) -> FittedCodebook {
     let rows = try tileSource(step, layout)
     var tile = LaneTile(columns: layout.columns, paddedColumns: layout.paddedColumns)
-    let codebook = try CodebookFit.fit(layout) { index throws(WeightFileError) in
+    let importance = calibration?.importance
+    let codebook = try CodebookFit.fit(layout, importance: importance) {
+      index throws(WeightFileError) in
       try tile.load(index, from: rows)
       return tile.vectors.withElements { Array($0) }
     }
@@ -43,11 +46,12 @@ struct BlockMaker: Sendable {
     _ step: ConversionStep,
     _ layout: PackedLayout,
     tiles: Range<Int>,
-    table: CodebookTable
+    table: CodebookTable,
+    calibration: ColumnCalibration? = nil
   ) throws(WeightFileError) -> (planes: PackedPlanes, energies: QuantizationEnergies) {
     let rows = try tileSource(step, layout)
     var tile = LaneTile(columns: layout.columns, paddedColumns: layout.paddedColumns)
-    var quantizer = TileQuantizer(layout: layout, table: table)
+    var quantizer = TileQuantizer(layout: layout, table: table, calibration: calibration)
     var energies = QuantizationEnergies()
     var planes = PackedPlanes(layout: layout, tiles: tiles.count)
     for (position, index) in tiles.enumerated() {

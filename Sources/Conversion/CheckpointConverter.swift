@@ -20,8 +20,10 @@ public struct ConversionOptions: Sendable {
   public var replacesExisting = false
   /// Folder of a PEFT LoRA adapter to merge, or `nil`.
   public var adapter: String?
+  /// Prompts to calibrate with: given if, and only if, the recipe asks for calibration.
+  public var calibration: CalibrationRows?
 
-  /// The defaults: zstd level 3, every core, nothing replaced, no adapter.
+  /// The defaults: zstd level 3, every core, nothing replaced, no adapter, no calibration.
   public init() {}
 }
 
@@ -56,6 +58,7 @@ public enum CheckpointConverter {
     guard options.replacesExisting || !FileManager.default.fileExists(atPath: path) else {
       throw .exists(path: path)
     }
+    try plan.recipe.check(options.calibration, path: source.folder.path)
     let started = ContinuousClock.now
     let adapter = try options.adapter.map { path throws(ConversionError) in
       try LowRankAdapter(path: path, plan: plan)
@@ -101,7 +104,8 @@ public enum CheckpointConverter {
     } catch {
       throw .weights(error)
     }
-    guard let sources, !cancellation.isRaised else { throw .cancelled }
+    guard var sources, !cancellation.isRaised else { throw .cancelled }
+    if let calibration = options.calibration { sources.append(calibration.source) }
     do throws(WeightFileError) {
       try writer.seal(toolVersion: toolVersion, recipe: plan.recipe.json, sources: sources)
     } catch {
@@ -132,6 +136,7 @@ public enum CheckpointConverter {
       parts.append(Array("\(name) \(file.fingerprint)".utf8))
     }
     if let adapter { parts.append(adapter.configuration) }
+    if let calibration = options.calibration { parts.append(calibration.digest) }
     for companion in source.companions {
       parts.append(Array(companion.name.utf8))
       parts.append(companion.bytes)

@@ -34,11 +34,13 @@ public enum CheckpointVerifier {
     _ file: IdfxFile,
     against source: ConversionSource,
     adapter: String? = nil,
+    calibration rows: CalibrationRows? = nil,
     threads: Int = ProcessInfo.processInfo.activeProcessorCount,
     cancellation: CancellationFlag = CancellationFlag(),
     progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws(ConversionError) {
     let recipe = try QuantizationRecipe(json: Array(file.metadata.recipe.utf8), path: file.path)
+    try recipe.check(rows, path: file.path)
     let plan = try ConversionPlan(source: source, recipe: recipe)
     let updates = try adapter.map { path throws(ConversionError) in
       try LowRankAdapter(path: path, plan: plan).updates
@@ -48,9 +50,25 @@ public enum CheckpointVerifier {
       throw .differs(path: file.path, tensor: "", reason: "the file holds other tensors")
     }
     let maker = BlockMaker(folder: source.folder, updates: updates ?? [:])
+    var calibrator: Calibrator?
+    if let rows, let method = recipe.calibration {
+      calibrator = Calibrator(
+        source: source,
+        plan: plan,
+        maker: maker,
+        rows: rows,
+        method: method,
+        from: 0,
+        threads: threads,
+        cancellation: cancellation
+      )
+    }
     var done = 0
-    for (tensor, step) in zip(file.tensors, plan.steps) {
-      try compare(tensor, step, in: file, maker, threads: threads)
+    for (index, (tensor, step)) in zip(file.tensors, plan.steps).enumerated() {
+      if let stage = calibrator?.stage(ofStep: index) { try calibrator?.run(through: stage) }
+      let calibration = calibrator?.calibration(ofStep: index)
+      try compare(tensor, step, in: file, maker, calibration, threads: threads)
+      calibrator?.remove(index)
       guard !cancellation.isRaised else { throw .cancelled }
       done += step.source.byteCount
       progress(done, plan.sourceByteCount)
@@ -80,6 +98,7 @@ public enum CheckpointVerifier {
     _ step: ConversionStep,
     in file: IdfxFile,
     _ maker: BlockMaker,
+    _ calibration: ColumnCalibration?,
     threads: Int
   ) throws(ConversionError) {
     func differs(_ reason: String) -> ConversionError {
@@ -100,7 +119,7 @@ public enum CheckpointVerifier {
           rowScales: matrix.rowScales
         )
         if step.needsCodebook {
-          let fitted = try maker.codebook(of: step, layout)
+          let fitted = try maker.codebook(of: step, layout, calibration)
           guard fitted.codebook == codebook else {
             throw .badTensor(path: file.path, tensor: tensor.name, reason: "has another codebook")
           }
@@ -122,7 +141,13 @@ public enum CheckpointVerifier {
         do throws(WeightFileError) {
           let planes: PackedPlanes
           if let layout = step.layout {
-            planes = try maker.packed(step, layout, tiles: units, table: table).planes
+            planes = try maker.packed(
+              step,
+              layout,
+              tiles: units,
+              table: table,
+              calibration: calibration
+            ).planes
           } else {
             planes = PackedPlanes(codes: try maker.dense(step, elements: units).bytes)
           }

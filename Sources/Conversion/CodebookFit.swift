@@ -22,12 +22,15 @@ enum CodebookFit {
 
   /// Fits a codebook to a sample of the tensor's groups: whole groups of a few evenly spaced tiles,
   /// which `load` gives as `[paddedColumns]` vectors.
+  ///
+  /// `importance` is what an error in each column weighs, `[columns]`, or `nil` for all the same.
   static func fit<Failure: Error>(
     _ layout: PackedLayout,
+    importance: [Float]? = nil,
     load: (Int) throws(Failure) -> [Lanes]
   ) throws(Failure) -> Codebook {
     let group = layout.encoding.group
-    var sample: [Lanes] = []
+    var sample = Sample(group: group)
     let tiles = min(tiles, layout.tiles)
     let limit = max(1, sampleWeights / PackedLayout.tileRows / tiles / group)
     // Every `step`-th group, so that the sample spans all columns.
@@ -35,43 +38,65 @@ enum CodebookFit {
     for index in 0..<tiles {
       let vectors = try load(layout.tiles * (2 * index + 1) / (2 * tiles))
       for start in stride(from: 0, to: layout.groups, by: step) {
-        sample += vectors[(start * group)..<((start + 1) * group)]
+        let columns = (start * group)..<((start + 1) * group)
+        sample.vectors += vectors[columns]
+        guard let importance else { continue }
+        sample.weights += columns.map { $0 < importance.count ? importance[$0] : 0 }
       }
     }
-    return fit(sample, group: group)
+    return fit(sample)
   }
 
-  /// Fits a codebook to `sample`: whole groups of `group` vectors, one after the other.
-  static func fit(_ sample: [Lanes], group: Int) -> Codebook {
-    var entries = start(group: group)
+  /// Whole groups, one after the other.
+  struct Sample {
+    /// Columns of a group.
+    let group: Int
+    /// One lane a row.
+    var vectors: [Lanes] = []
+    /// What errors weigh, one for each vector; empty: all the same.
+    var weights: [Float] = []
+  }
+
+  /// Fits a codebook to `sample`.
+  static func fit(_ sample: Sample) -> Codebook {
+    var entries = start(group: sample.group)
     for _ in 0..<rounds {
-      entries = refined(entries, sample, group: group)
+      entries = refined(entries, sample)
     }
     let rounded = entries.map { Int8(max(-127, min(127, $0.rounded()))) }
     return Codebook(rounded) ?? .uniform
   }
 
   /// One round: scales and codes for `entries`, then the entries that fit those best.
-  static func refined(_ entries: [Float], _ sample: [Lanes], group: Int) -> [Float] {
+  static func refined(_ entries: [Float], _ sample: Sample) -> [Float] {
+    let group = sample.group
     let table = CodebookTable(entries: entries)
     let search = GroupSearch(table: table, group: group)
     var weighted = [Double](repeating: 0, count: 16)
     var weights = [Double](repeating: 0, count: 16)
-    sample.withUnsafeBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return }
-      for start in stride(from: 0, to: buffer.count / group * group, by: group) {
-        let x = base + start
-        let scales = search.bestScales(x, count: group)
-        for lane in 0..<16 where scales[lane] != 0 {
-          let scale = scales[lane]
-          let twice = 2 / scale
-          for k in 0..<group {
-            let value = x[k][lane]
-            let position = (value * twice - 0.5) + CodebookTable.rounding
-            let cell = Int(position.bitPattern & UInt32(CodebookTable.cells - 1))
-            let code = Int(table.codes[cell])
-            weighted[code] += Double(scale * value)
-            weights[code] += Double(scale * scale)
+    sample.vectors.withUnsafeBufferPointer { buffer in
+      sample.weights.withUnsafeBufferPointer { importance in
+        guard let base = buffer.baseAddress else { return }
+        let isWeighted = !importance.isEmpty
+        for start in stride(from: 0, to: buffer.count / group * group, by: group) {
+          let x = base + start
+          let scales = search.bestScales(
+            x,
+            count: group,
+            weights: isWeighted ? importance.baseAddress.map { $0 + start } : nil
+          )
+          for lane in 0..<16 where scales[lane] != 0 {
+            let scale = scales[lane]
+            let twice = 2 / scale
+            for k in 0..<group {
+              let value = x[k][lane]
+              let position = (value * twice - 0.5) + CodebookTable.rounding
+              let cell = Int(position.bitPattern & UInt32(CodebookTable.cells - 1))
+              let code = Int(table.codes[cell])
+              let weight = isWeighted ? scale * importance[start + k] : scale
+              weighted[code] += Double(weight * value)
+              weights[code] += Double(weight * scale)
+            }
           }
         }
       }

@@ -17,6 +17,8 @@ public enum ConversionError: Error, Sendable, CustomStringConvertible {
   case recipe(path: String, reason: String)
   /// The adapter cannot be merged.
   case adapter(path: String, reason: String)
+  /// The prompts of a calibration cannot be run.
+  case calibration(name: String, reason: String)
   /// A tensor holds NaN, an infinity, or a number no weight can have.
   case notFinite(path: String, tensor: String)
   /// A file that would be written is there already.
@@ -54,7 +56,8 @@ public enum ConversionError: Error, Sendable, CustomStringConvertible {
     switch self {
     case .weights(let error): error.kind
     case .missingFile: .noInput
-    case .configuration, .inventory, .recipe, .adapter, .notFinite, .differs: .badData
+    case .configuration, .inventory, .recipe, .adapter, .calibration, .notFinite, .differs:
+      .badData
     case .exists, .cancelled: nil
     }
   }
@@ -71,6 +74,8 @@ public enum ConversionError: Error, Sendable, CustomStringConvertible {
       return "\(path): its tensors do not fit its config.json: \(shown)\(more)."
     case .recipe(let path, let reason): return "\(path): not a valid recipe: \(reason)."
     case .adapter(let path, let reason): return "\(path): cannot be merged: \(reason)."
+    case .calibration(let name, let reason):
+      return "\(name): cannot be used to calibrate: \(reason)"
     case .notFinite(let path, let tensor):
       return "\(path): tensor \"\(tensor)\" holds NaN, an infinity or a number beyond 1e15."
     case .exists(let path): return "\(path): exists already; --force replaces it."

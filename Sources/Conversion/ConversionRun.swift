@@ -1,5 +1,6 @@
 // One run of the converter: turns the steps of a plan into numbered jobs, does them in parallel and
-// appends their results in order. A job is the fit of one codebook, or one block of one tensor.
+// appends their results in order. A job is the fit of one codebook, one block of one tensor, or the
+// calibration of one stage of the model.
 
 import Foundation
 import IdeficsModel
@@ -34,6 +35,7 @@ final class ConversionRun: @unchecked Sendable {
   // is one thread at a time; everything else is constant or synchronised in itself.
 
   private enum Job {
+    case calibrate(stage: Int)
     case fit(step: Int)
     case block(ConversionBlock)
   }
@@ -42,6 +44,7 @@ final class ConversionRun: @unchecked Sendable {
   private let plan: ConversionPlan
   private let options: ConversionOptions
   private let maker: BlockMaker
+  private let calibrator: Calibrator?
   private let writer: IdfxWriter
   private let cancellation: CancellationFlag
   private let progress: @Sendable (ConversionProgress) -> Void
@@ -69,7 +72,8 @@ final class ConversionRun: @unchecked Sendable {
     self.source = source
     self.plan = plan
     self.options = options
-    maker = BlockMaker(folder: source.folder, updates: updates)
+    let maker = BlockMaker(folder: source.folder, updates: updates)
+    self.maker = maker
     self.writer = writer
     self.cancellation = cancellation
     self.progress = progress
@@ -77,7 +81,23 @@ final class ConversionRun: @unchecked Sendable {
     let done = writer.tensors.count
     resumedBytes = plan.steps.prefix(done).reduce(0) { $0 + $1.source.byteCount }
     completed = resumedBytes
-    jobs = Self.jobs(plan, from: done)
+    if let rows = options.calibration, let method = plan.recipe.calibration {
+      let calibrator = Calibrator(
+        source: source,
+        plan: plan,
+        maker: maker,
+        rows: rows,
+        method: method,
+        from: done,
+        threads: options.threads,
+        cancellation: cancellation
+      )
+      self.calibrator = calibrator
+      jobs = Self.jobs(plan, from: done, calibrator)
+    } else {
+      calibrator = nil
+      jobs = Self.jobs(plan, from: done)
+    }
   }
 
   /// The jobs of all steps from `first` on; a codebook is fitted one tensor ahead of its use.
@@ -90,22 +110,45 @@ final class ConversionRun: @unchecked Sendable {
       if plan.steps[step].needsCodebook, let ahead = nextFit.next() {
         jobs.append(.fit(step: ahead))
       }
-      let count = plan.steps[step].units
-      let perBlock = plan.steps[step].unitsPerBlock
-      for start in stride(from: 0, to: count, by: perBlock) {
-        jobs.append(
-          .block(
-            ConversionBlock(
-              step: step,
-              units: start..<min(start + perBlock, count),
-              isFirst: start == 0,
-              isLast: start + perBlock >= count
-            )
-          )
-        )
-      }
+      jobs += blocks(plan.steps[step], step)
     }
     return jobs
+  }
+
+  /// As above with calibration: a stage before the first step that needs it, so that the moments of one
+  /// stage only are in memory.
+  private static func jobs(
+    _ plan: ConversionPlan,
+    from first: Int,
+    _ calibrator: Calibrator
+  ) -> [Job] {
+    var jobs: [Job] = []
+    var calibrated = -1
+    for step in plan.steps.indices.dropFirst(first) {
+      if let stage = calibrator.stage(ofStep: step), stage > calibrated {
+        jobs.append(.calibrate(stage: stage))
+        calibrated = stage
+      }
+      if plan.steps[step].needsCodebook { jobs.append(.fit(step: step)) }
+      jobs += blocks(plan.steps[step], step)
+    }
+    return jobs
+  }
+
+  /// The blocks of a step.
+  private static func blocks(_ step: ConversionStep, _ index: Int) -> [Job] {
+    guard step.unitsPerBlock > 0 else { return [] }
+    return stride(from: 0, to: step.units, by: step.unitsPerBlock).map { start in
+      let end = min(start + step.unitsPerBlock, step.units)
+      return .block(
+        ConversionBlock(
+          step: index,
+          units: start..<end,
+          isFirst: start == 0,
+          isLast: end == step.units
+        )
+      )
+    }
   }
 
   /// Does everything; the writer then holds all tensors.
@@ -129,7 +172,7 @@ final class ConversionRun: @unchecked Sendable {
         do throws(ConversionError) {
           return try self.produce(self.jobs[job])
         } catch {
-          self.codebooks.stop()
+          self.stop()
           throw error
         }
       },
@@ -137,23 +180,36 @@ final class ConversionRun: @unchecked Sendable {
         do throws(ConversionError) {
           try self.consume(self.jobs[job], output)
         } catch {
-          self.codebooks.stop()
+          self.stop()
           throw error
         }
       }
     )
   }
 
+  /// Wakes the threads that wait for what will not come.
+  private func stop() {
+    codebooks.stop()
+    calibrator?.stop()
+  }
+
   // MARK: Producing
 
   private func produce(_ job: Job) throws(ConversionError) -> ConversionOutput {
     guard !cancellation.isRaised else { throw .cancelled }
+    if case .calibrate(let stage) = job {
+      try calibrator?.run(through: stage)
+      return .nothing
+    }
     do throws(WeightFileError) {
       switch job {
+      case .calibrate: return .nothing
       case .fit(let index):
         let step = plan.steps[index]
         guard let layout = step.layout else { return .nothing }
-        codebooks.set(try maker.codebook(of: step, layout), for: index)
+        let calibration = calibrator?.calibration(ofStep: index)
+        guard !isUncalibrated(index, calibration) else { return .nothing }
+        codebooks.set(try maker.codebook(of: step, layout, calibration), for: index)
         return .nothing
       case .block(let block):
         return try self.block(plan.steps[block.step], block)
@@ -161,6 +217,11 @@ final class ConversionRun: @unchecked Sendable {
     } catch {
       throw .weights(error)
     }
+  }
+
+  /// Whether a step should have a calibration and was given none, because work was stopped.
+  private func isUncalibrated(_ step: Int, _ calibration: ColumnCalibration?) -> Bool {
+    calibration == nil && calibrator?.stage(ofStep: step) != nil
   }
 
   private func block(
@@ -176,7 +237,15 @@ final class ConversionRun: @unchecked Sendable {
       guard let fitted = codebooks.value(for: block.step) else { return .nothing }
       table = fitted.table
     }
-    let (planes, energies) = try maker.packed(step, layout, tiles: block.units, table: table)
+    let calibration = calibrator?.calibration(ofStep: block.step)
+    guard !isUncalibrated(block.step, calibration) else { return .nothing }
+    let (planes, energies) = try maker.packed(
+      step,
+      layout,
+      tiles: block.units,
+      table: table,
+      calibration: calibration
+    )
     return .block(
       encoders.encode(planes.codes),
       scales: planes.scales,
@@ -209,6 +278,7 @@ final class ConversionRun: @unchecked Sendable {
         let fitted = step.needsCodebook ? codebooks.value(for: block.step) : nil
         storage = .packed(layout, fitted?.codebook ?? .uniform)
         codebooks.remove(block.step)
+        calibrator?.remove(block.step)
       }
       try writer.endTensor(
         step.source.name,

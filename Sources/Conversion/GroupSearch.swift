@@ -36,6 +36,29 @@ struct GroupSearch {
     oppositeFactors = group < 32 ? [1.02, 0.98, 0.74] : [1.02, 0.98]
   }
 
+  /// Assigns nearest entries for `1 / scale = inverse` and correlates, every column with its weight.
+  @inline(__always)
+  static func fit(
+    _ x: UnsafePointer<Lanes>,
+    _ count: Int,
+    _ inverse: Lanes,
+    _ values: UnsafePointer<Float>,
+    weights: UnsafePointer<Float>
+  ) -> Fit {
+    let twice = inverse + inverse
+    let shift = Lanes(repeating: -0.5)
+    let rounding = Lanes(repeating: CodebookTable.rounding)
+    var correlation = Lanes()
+    var energy = Lanes()
+    for k in 0..<count {
+      let q = CodebookTable.lookUp((x[k] * twice + shift) + rounding, in: values)
+      let weighted = q * weights[k]
+      correlation += x[k] * weighted
+      energy += q * weighted
+    }
+    return Fit(correlation: correlation, energy: energy)
+  }
+
   /// Assigns nearest entries for `1 / scale = inverse` and correlates.
   @inline(__always)
   static func fit(
@@ -59,15 +82,25 @@ struct GroupSearch {
 
   /// The best real scale of every row for the group at `x`; 0 where the group is zero.
   ///
-  /// `count` is the number of columns that count: those of padding do not.
+  /// `count` is the number of columns that count: those of padding do not. `weights` are what their
+  /// errors weigh, `nil` for all the same.
   /// With nearest codes `q`, the best scale is `Σxq / Σq²` and removes `(Σxq)² / Σq²` from the error.
-  func bestScales(_ x: UnsafePointer<Lanes>, count: Int) -> Lanes {
+  func bestScales(
+    _ x: UnsafePointer<Lanes>,
+    count: Int,
+    weights: UnsafePointer<Float>? = nil
+  ) -> Lanes {
     let extremes = Self.extremes(x, count)
     let first = table.entries[0]
     let last = table.entries[15]
     let (far, near) = abs(first) >= abs(last) ? (first, last) : (last, first)
     return table.values.withUnsafeBufferPointer { buffer -> Lanes in
       guard let values = buffer.baseAddress else { return Lanes() }
+      @inline(__always)
+      func fit(_ inverse: Lanes) -> Fit {
+        if let weights { return Self.fit(x, count, inverse, values, weights: weights) }
+        return Self.fit(x, count, inverse, values)
+      }
       var best = Lanes()
       var score = Lanes(repeating: -1)
       for (end, factors) in [(far, factors), (near, oppositeFactors)] {
@@ -77,7 +110,7 @@ struct GroupSearch {
             inverse[lane] =
               abs(extremes[lane]) >= Self.smallest ? end * factor / extremes[lane] : 0
           }
-          let fit = Self.fit(x, count, inverse, values)
+          let fit = fit(inverse)
           for lane in 0..<16 where fit.energy[lane] > 0 {
             let gain = fit.correlation[lane] * fit.correlation[lane] / fit.energy[lane]
             if gain > score[lane] {
@@ -94,11 +127,25 @@ struct GroupSearch {
         if isZero { best[lane] = 0 }
         inverse[lane] = best[lane] != 0 ? 1 / best[lane] : 0
       }
-      let fit = Self.fit(x, count, inverse, values)
+      let fit = fit(inverse)
       for lane in 0..<16 where fit.energy[lane] > 0 && best[lane] != 0 {
         best[lane] = fit.correlation[lane] / fit.energy[lane]
       }
       return best
+    }
+  }
+
+  /// As above, for the group that begins with column `column`; `importance` has what every column of
+  /// the matrix weighs.
+  func bestScales(
+    _ x: UnsafePointer<Lanes>,
+    count: Int,
+    importance: [Float]?,
+    at column: Int
+  ) -> Lanes {
+    guard let importance else { return bestScales(x, count: count) }
+    return importance.withUnsafeBufferPointer { weights in
+      bestScales(x, count: count, weights: weights.baseAddress.map { $0 + column })
     }
   }
 

@@ -16,6 +16,8 @@ public struct QuantizationRecipe: Sendable, Hashable {
   public let name: String
   /// Encoding of every matrix role.
   public let encodings: [WeightRole: WeightEncoding]
+  /// How calibration is used in the 4-bit matrices of the text stack; `nil`: there is none.
+  public private(set) var calibration: CalibrationMethod?
 
   private init(
     name: String,
@@ -80,7 +82,26 @@ public struct QuantizationRecipe: Sendable, Hashable {
     }
   }
 
-  /// Reads a recipe: `{"name": TEXT, "default": ENCODING, "roles": {ROLE: ENCODING, …}}`.
+  /// The recipe with calibration by `method`.
+  public func calibrated(by method: CalibrationMethod) -> QuantizationRecipe {
+    var recipe = self
+    recipe.calibration = method
+    return recipe
+  }
+
+  /// Throws unless there are prompts exactly when the recipe asks for calibration.
+  func check(_ rows: CalibrationRows?, path: String) throws(ConversionError) {
+    switch (calibration, rows) {
+    case (.some, nil):
+      throw .recipe(path: path, reason: "it asks for calibration, and there are no prompts for it")
+    case (nil, .some):
+      throw .recipe(path: path, reason: "it does not ask for calibration")
+    default: return
+    }
+  }
+
+  /// Reads a recipe:
+  /// `{"name": TEXT, "default": ENCODING, "calibration"?: METHOD, "roles": {ROLE: ENCODING, …}}`.
   public init(json: [UInt8], path: String) throws(ConversionError) {
     func bad(_ reason: String) -> ConversionError { .recipe(path: path, reason: reason) }
     let value: JSONValue
@@ -90,7 +111,8 @@ public struct QuantizationRecipe: Sendable, Hashable {
       throw bad("\(error)")
     }
     guard let members = value.object else { throw bad("it is not a JSON object") }
-    for key in members.keys.sorted() where !["name", "default", "roles"].contains(key) {
+    let known = ["name", "default", "calibration", "roles"]
+    for key in members.keys.sorted() where !known.contains(key) {
       throw bad("unknown key \"\(key)\"")
     }
     func encoding(_ value: JSONValue?, _ key: String) throws(ConversionError) -> WeightEncoding {
@@ -115,6 +137,13 @@ public struct QuantizationRecipe: Sendable, Hashable {
       roles[role] = try encoding(value, key)
     }
     self.init(name: name, default: try encoding(value["default"], "default"), roles)
+    if let method = value["calibration"] {
+      calibration = method.string.flatMap(CalibrationMethod.init(rawValue:))
+      guard calibration != nil else {
+        let methods = CalibrationMethod.allCases.map(\.rawValue).joined(separator: ", ")
+        throw bad("\"calibration\" must be one of \(methods)")
+      }
+    }
     for role in [WeightRole.additionalEmbedding, .additionalHead] {
       guard encodings[role]?.isQuantized != true else {
         throw bad("the rows of added tokens (\"\(role.rawValue)\") must be f32 or bf16")
@@ -127,10 +156,11 @@ public struct QuantizationRecipe: Sendable, Hashable {
     let roles = WeightRole.allCases.compactMap { role in
       encodings[role].map { "    \"\(role.rawValue)\": \"\($0.name)\"" }
     }
+    let method = calibration.map { "\n  \"calibration\": \"\($0.rawValue)\"," } ?? ""
     return """
       {
         "name": "\(Self.escaped(name))",
-        "default": "\((encodings[.head] ?? .f32).name)",
+        "default": "\((encodings[.head] ?? .f32).name)",\(method)
         "roles": {
       \(roles.joined(separator: ",\n"))
         }

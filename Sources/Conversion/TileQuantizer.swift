@@ -45,13 +45,21 @@ struct PackedPlanes {
 struct TileQuantizer: ~Copyable {
   private let layout: PackedLayout
   private let search: GroupSearch
+  private let importance: [Float]?
   private var groupScales: AlignedBuffer<Lanes>
+  private var compensation: CompensatedRounding?
 
-  /// A quantiser for `layout`; the table counts for 4-bit encodings only.
-  init(layout: PackedLayout, table: CodebookTable) {
+  /// A quantiser for `layout`; table and calibration count for 4-bit encodings only.
+  init(layout: PackedLayout, table: CodebookTable, calibration: ColumnCalibration? = nil) {
     self.layout = layout
     search = GroupSearch(table: table, group: max(layout.encoding.group, 1))
+    importance = calibration?.paddedImportance(layout.paddedColumns)
     groupScales = AlignedBuffer(count: layout.groups)
+    if let feedback = calibration?.feedback {
+      compensation = CompensatedRounding(layout: layout, search: search, feedback: feedback)
+    } else {
+      compensation = nil
+    }
   }
 
   /// Packs one tile.
@@ -250,10 +258,19 @@ struct TileQuantizer: ~Copyable {
     guard measure(x, &energies) else { return energies }
     let group = layout.encoding.group
     for index in 0..<layout.groups {
-      groupScales[index] = search.bestScales(x + index &* group, count: columns(ofGroup: index))
+      groupScales[index] = search.bestScales(
+        x + index &* group,
+        count: columns(ofGroup: index),
+        importance: importance,
+        at: index &* group
+      )
     }
     let rowScale = rowScales()
     rowScaleBytes.storeBytes(of: rowScale, as: Lanes.self)
+    if let error = compensation?.pack(x, rowScale: rowScale, codes: codes, scales: scales) {
+      energies.error += error
+      return energies
+    }
     let table = search.table
     table.values.withUnsafeBufferPointer { valueBuffer in
       table.codes.withUnsafeBufferPointer { codeBuffer in
@@ -284,7 +301,7 @@ struct TileQuantizer: ~Copyable {
   }
 
   /// The whole multiple of the row scale that is nearest to the scale, in ±127.
-  private static func integerScales(_ scale: Lanes, _ rowScale: Lanes) -> Lanes {
+  static func integerScales(_ scale: Lanes, _ rowScale: Lanes) -> Lanes {
     var share = Lanes()
     for lane in 0..<16 where rowScale[lane] > 0 {
       share[lane] = max(-127, min(127, (scale[lane] / rowScale[lane]).rounded()))
@@ -294,7 +311,7 @@ struct TileQuantizer: ~Copyable {
 
   /// `1 / scale`, or 0 where the scale is 0.
   @inline(__always)
-  private static func inverse(_ scale: Lanes) -> Lanes {
+  static func inverse(_ scale: Lanes) -> Lanes {
     var inverse = Lanes()
     for lane in 0..<16 { inverse[lane] = scale[lane] != 0 ? 1 / scale[lane] : 0 }
     return inverse

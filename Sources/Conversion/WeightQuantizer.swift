@@ -21,23 +21,31 @@ package enum WeightQuantizer {
     }
   }
 
-  /// Packs `weights [rows, columns]`, row-major; 4-bit encodings get a codebook of their own.
+  /// Packs `weights [rows, columns]`, row-major; 4-bit encodings get a codebook of their own, and use
+  /// what calibration has seen of the inputs.
   ///
   /// Gives `nil` when the dimensions do not fit the weights, or a weight is not finite or beyond 1e15.
   package static func pack(
     _ weights: [Float],
     rows: Int,
     columns: Int,
-    encoding: WeightEncoding
+    encoding: WeightEncoding,
+    calibration: ColumnCalibration? = nil
   ) -> Result? {
     guard let layout = PackedLayout(rows: rows, columns: columns, encoding: encoding),
       weights.count == rows * columns
     else { return nil }
     var codebook = Codebook.uniform
     if encoding.hasCodebook {
-      codebook = CodebookFit.fit(layout) { tile in lanes(weights, layout, tile) }
+      codebook = CodebookFit.fit(layout, importance: calibration?.importance) { tile in
+        lanes(weights, layout, tile)
+      }
     }
-    var quantizer = TileQuantizer(layout: layout, table: CodebookTable(codebook))
+    var quantizer = TileQuantizer(
+      layout: layout,
+      table: CodebookTable(codebook),
+      calibration: calibration
+    )
     var planes = PackedPlanes(layout: layout, tiles: layout.tiles)
     var energies = QuantizationEnergies()
     for tile in 0..<layout.tiles {

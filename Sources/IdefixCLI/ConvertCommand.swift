@@ -16,6 +16,10 @@ struct ConvertCommand: Subcommand {
       An interrupted conversion goes on where it stopped when the same command is given again; the
       final name only ever holds a whole file.
 
+      With --calibrate, the 4-bit matrices of the text stack are fitted to what the model meets in the rows \
+      of a file: {"prompt": [{"text": …} | {"image": PATH} …], "answers": […]}, one a line, as `eval` takes \
+      them. It takes much longer; one layer of the model is in memory at a time.
+
       Example: idefix convert ./idefics-9b-instruct -o idefics-9b-instruct.idfx
       """
   )
@@ -38,6 +42,17 @@ struct ConvertCommand: Subcommand {
   @Option(help: "A PEFT LoRA adapter folder to merge first.")
   var adapter: String?
 
+  @Option(help: ArgumentHelp("Rows to calibrate with.", valueName: "rows.jsonl"))
+  var calibrate: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "With --calibrate: weighted (codebooks and scales) or compensated (and rounding; default).",
+      valueName: "method"
+    )
+  )
+  var calibration: CalibrationMethod?
+
   @Option(help: "Worker threads (default: all cores).")
   var threads: Int?
 
@@ -57,6 +72,9 @@ struct ConvertCommand: Subcommand {
     guard isDryRun || output != nil else {
       throw ValidationError("Name the file to write with -o.")
     }
+    guard calibration == nil || calibrate != nil else {
+      throw ValidationError("--calibration needs --calibrate.")
+    }
     guard (1...19).contains(level) else { throw ValidationError("--level must be 1 to 19.") }
     guard threads.map({ (1...1024).contains($0) }) ?? true else {
       throw ValidationError("--threads must be between 1 and 1024.")
@@ -68,7 +86,13 @@ struct ConvertCommand: Subcommand {
 
   func execute() async throws {
     let checkpoint = try ConversionSource(path: source)
-    let plan = try ConversionPlan(source: checkpoint, recipe: try .named(recipe))
+    let (recipe, rows) = try CalibrationFile.apply(
+      calibrate,
+      method: calibration,
+      to: try .named(recipe),
+      of: checkpoint
+    )
+    let plan = try ConversionPlan(source: checkpoint, recipe: recipe)
     guard !isDryRun, let output else {
       try printPlan(plan)
       return
@@ -78,6 +102,7 @@ struct ConvertCommand: Subcommand {
     options.level = level
     options.replacesExisting = force
     options.adapter = adapter
+    options.calibration = rows
     if let threads { options.threads = threads }
 
     let cancellation = CancellationFlag()

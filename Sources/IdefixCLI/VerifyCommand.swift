@@ -27,6 +27,9 @@ struct VerifyCommand: Subcommand {
   @Option(help: "The PEFT LoRA adapter folder that was merged.")
   var adapter: String?
 
+  @Option(help: ArgumentHelp("The rows it was calibrated with.", valueName: "rows.jsonl"))
+  var calibrate: String?
+
   @Option(help: "Worker threads (default: all cores).")
   var threads: Int?
 
@@ -40,8 +43,8 @@ struct VerifyCommand: Subcommand {
     guard threads.map({ (1...1024).contains($0) }) ?? true else {
       throw ValidationError("--threads must be between 1 and 1024.")
     }
-    guard adapter == nil || source != nil else {
-      throw ValidationError("--adapter needs --source.")
+    guard source != nil || (adapter == nil && calibrate == nil) else {
+      throw ValidationError("--adapter and --calibrate need --source.")
     }
   }
 
@@ -57,10 +60,12 @@ struct VerifyCommand: Subcommand {
       bar.update(done: $0, total: $1)
     }
     if let source {
+      let checkpoint = try ConversionSource(path: source)
       try CheckpointVerifier.verify(
         opened,
-        against: try ConversionSource(path: source),
+        against: checkpoint,
         adapter: adapter,
+        calibration: try calibrate.map { try CalibrationFile.rows($0, for: checkpoint) },
         threads: workers,
         cancellation: cancellation
       ) { bar.update(done: $0, total: $1) }

@@ -13,10 +13,11 @@ enum MicroModel {
     return try Tokenizer(files: files)
   }
 
-  /// Converts the checkpoint, runs `body` with the path of the file, and removes it.
+  /// Converts the checkpoint, `adapter` merged, runs `body` with the path of the file, and removes it.
   static func withFile<Result>(
     recipe: QuantizationRecipe = .f32,
     codec: BlockCodec = .zstd,
+    adapter: String? = nil,
     _ body: (String) async throws -> Result
   ) async throws -> Result {
     let path = FileManager.default.temporaryDirectory
@@ -26,6 +27,7 @@ enum MicroModel {
     let plan = try ConversionPlan(source: source, recipe: recipe)
     var options = ConversionOptions()
     options.codec = codec
+    options.adapter = adapter
     _ = try CheckpointConverter.convert(source, plan: plan, to: path, options: options)
     return try await body(path)
   }
@@ -33,10 +35,11 @@ enum MicroModel {
   /// Runs `body` with an engine on the micro checkpoint.
   static func withEngine<Result>(
     recipe: QuantizationRecipe = .f32,
+    adapter: String? = nil,
     change: (inout EngineOptions) -> Void = { _ in },
     _ body: (Engine) async throws -> Result
   ) async throws -> Result {
-    try await withFile(recipe: recipe) { path in
+    try await withFile(recipe: recipe, adapter: adapter) { path in
       var options = EngineOptions()
       options.cacheElement = .f32
       options.threads = 1

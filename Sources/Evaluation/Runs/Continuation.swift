@@ -12,7 +12,21 @@ struct Continuation {
 
   /// Puts `text` after an interleaved prompt, with a space between if there is none.
   init(_ text: String, after before: Prompt, engine: Engine) throws {
-    guard case .interleaved(let parts) = before.content else {
+    prompt = try before.continued(by: text)
+    let short = try engine.tokenize(before)
+    let long = try engine.tokenize(prompt)
+    let shared = zip(short, long).prefix { $0.id == $1.id }.count
+    guard shared > 0, shared < long.count else {
+      throw EvaluationError.unsuitable(reason: "There is nothing to score in the text \(text)")
+    }
+    range = shared..<long.count
+  }
+}
+
+extension Prompt {
+  /// The interleaved prompt with `text` after it, with a space between if there is none.
+  package func continued(by text: String) throws(EvaluationError) -> Prompt {
+    guard case .interleaved(let parts) = content else {
       throw EvaluationError.unsuitable(reason: "Only interleaved prompts can be continued")
     }
     var whole = parts
@@ -22,15 +36,8 @@ struct Continuation {
     } else {
       whole.append(.text(text))
     }
-    var longer = before
+    var longer = self
     longer.content = .interleaved(whole)
-    prompt = longer
-    let short = try engine.tokenize(before)
-    let long = try engine.tokenize(prompt)
-    let shared = zip(short, long).prefix { $0.id == $1.id }.count
-    guard shared > 0, shared < long.count else {
-      throw EvaluationError.unsuitable(reason: "There is nothing to score in the text \(text)")
-    }
-    range = shared..<long.count
+    return longer
   }
 }

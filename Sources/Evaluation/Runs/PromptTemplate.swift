@@ -146,7 +146,7 @@ public struct PromptTemplate: Sendable, Equatable {
 
 extension Prompt {
   /// A prompt of these parts, its images read now.
-  static func evaluation(
+  package static func evaluation(
     _ parts: [EvaluationItem.Part],
     parsesSpecial: Bool
   ) throws(EvaluationError) -> Prompt {

@@ -29,6 +29,22 @@ package struct RequestPreparer: Sendable {
     self.options = options
   }
 
+  /// A preparer for a checkpoint that has not been converted, by its companion files.
+  package init(files: [String: [UInt8]], configuration: Configuration) throws {
+    let tokenizer = try Tokenizer(files: files.filter { Tokenizer.fileNames.contains($0.key) })
+    let processor = try ModelFile.processor(
+      files["preprocessor_config.json"],
+      imageSize: configuration.vision.imageSize
+    )
+    self.init(
+      renderer: PromptRenderer(tokenizer: tokenizer),
+      processor: processor,
+      vocabularySize: min(configuration.totalVocabularySize, tokenizer.vocabulary.count),
+      contextTokens: configuration.maxPositions,
+      options: EngineOptions()
+    )
+  }
+
   /// Prepares a request for an answer.
   package func prepare(_ request: GenerationRequest) throws(EngineError) -> PreparedRequest {
     let sampling = request.sampling
