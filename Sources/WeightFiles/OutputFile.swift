@@ -4,17 +4,21 @@
 import Glibc
 
 /// A file opened for appending, locked against a second writer.
-final class OutputFile {
-  let path: String
+package final class OutputFile {
+  package let path: String
   /// Bytes in the file.
-  private(set) var size: Int
+  package private(set) var size: Int
   private let descriptor: Int32
   /// A write that would take the file beyond this fails as on a full disk: for tests.
   private let capacity: Int
 
-  /// Opens or creates `path`.
-  init(path: String, capacity: Int = .max) throws(WeightFileError) {
-    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+  /// Opens or creates `path`; a new file gets the permissions `mode`.
+  package init(
+    path: String,
+    capacity: Int = .max,
+    mode: mode_t = 0o644
+  ) throws(WeightFileError) {
+    let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode)
     guard descriptor >= 0 else { throw .cannotWrite(path: path, code: errno) }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       close(descriptor)
@@ -39,7 +43,7 @@ final class OutputFile {
   }
 
   /// Appends `bytes`.
-  func append(_ bytes: [UInt8]) throws(WeightFileError) {
+  package func append(_ bytes: [UInt8]) throws(WeightFileError) {
     guard bytes.count <= capacity - size else { throw .cannotWrite(path: path, code: ENOSPC) }
     var done = 0
     while done < bytes.count {
@@ -61,7 +65,7 @@ final class OutputFile {
   }
 
   /// Cuts the file to `count` bytes.
-  func truncate(to count: Int) throws(WeightFileError) {
+  package func truncate(to count: Int) throws(WeightFileError) {
     guard ftruncate(descriptor, off_t(count)) == 0 else {
       throw .cannotWrite(path: path, code: errno)
     }
@@ -69,12 +73,12 @@ final class OutputFile {
   }
 
   /// Waits until the bytes are on the disk.
-  func synchronize() throws(WeightFileError) {
+  package func synchronize() throws(WeightFileError) {
     guard fsync(descriptor) == 0 else { throw .cannotWrite(path: path, code: errno) }
   }
 
   /// Gives a finished file its final name, durably.
-  static func rename(_ path: String, to final: String) throws(WeightFileError) {
+  package static func rename(_ path: String, to final: String) throws(WeightFileError) {
     guard Glibc.rename(path, final) == 0 else { throw .cannotWrite(path: final, code: errno) }
     let slash = final.lastIndex(of: "/")
     let folder = slash.map { $0 == final.startIndex ? "/" : String(final[..<$0]) } ?? "."
@@ -86,7 +90,7 @@ final class OutputFile {
   }
 
   /// Removes a file that may be absent.
-  static func remove(_ path: String) { unlink(path) }
+  package static func remove(_ path: String) { unlink(path) }
 
   /// Whether there is anything at `path`.
   static func exists(_ path: String) -> Bool {

@@ -188,6 +188,62 @@ import Testing
     #expect((object?["a"] as? String)?.unicodeScalars.count ?? 9 <= 4 && object?["b"] != nil)
   }
 
+  /// Walks random texts and compares the mask of every state with what each token would do.
+  @Test(arguments: [
+    #"[a-z ]*"#, #"(dog|do|d) and \d{1,3}"#, #"([^"\\]|\\["\\nt])*"#, "(yes|no|ünknown)?",
+    "[α-ω😀]+",
+  ]) func masksAllowExactlyWhatTheAutomatonTakes(expression: String) throws {
+    let vocabulary = try MicroModel.tokenizer().vocabulary
+    let matcher = ConstraintMatcher(
+      try Constraint.regex(expression).automaton(),
+      table: TokenTable(vocabulary),
+      vocabularySize: vocabulary.count + 70
+    )
+    var generator = SeededGenerator(seed: 3)
+    for _ in 0..<20 {
+      var state = matcher.start
+      for _ in 0..<12 {
+        var scores = [Float](repeating: 1, count: vocabulary.count + 70)
+        matcher.mask(&scores, in: state, ends: [2])
+        let allowed = scores.indices.filter { scores[$0] == 1 }
+        let expected = scores.indices.filter { index in
+          let id = Int32(index)
+          if index == 2 { return matcher.accepts(state) }
+          return !vocabulary.text(of: id).isEmpty && vocabulary.kind(of: id) != .special
+            && matcher.state(after: id, from: state) >= 0
+        }
+        #expect(allowed == expected)
+        guard let token = allowed.filter({ $0 != 2 }).randomElement(using: &generator) else {
+          break
+        }
+        state = matcher.state(after: Int32(token), from: state)
+      }
+    }
+  }
+
+  /// Masks kept from earlier requests and drafts change nothing but the time.
+  @Test func constrainedAnswersDoNotDependOnCachesOrDrafts() async throws {
+    let engine = try await EchoEngine(pages: 900)
+    engine.control.isPeriodic.store(true, ordering: .relaxed)
+    for expression in [#"(.|\n)*"#, "[a-z ]{200}"] {
+      func run(_ speculates: Bool, tenant: String = "") async throws -> GenerationResult {
+        var request = GenerationRequest(prompt: .interleaved([.text("a dog and a cat")]))
+        request.constraint = .regex(expression)
+        request.sampling.maxTokens = 80
+        request.sampling.ignoresEOS = true
+        request.speculates = speculates
+        request.tenant = tenant
+        return try await engine.result(request)
+      }
+      let plain = try await run(false)
+      let drafted = try await run(true)
+      #expect(drafted.sequences == plain.sequences)
+      #expect(try await run(false, tenant: "other").sequences == plain.sequences)
+      if expression.first == "(" { #expect(drafted.receipt.acceptedTokens > 0) }
+    }
+    await engine.engine.shutDown()
+  }
+
   @Test func aConstraintThatBarsEverythingIsADeadEnd() async throws {
     let engine = try await EchoEngine()
     var request = GenerationRequest(prompt: .interleaved([.text("x")]))

@@ -13,6 +13,8 @@ final class EchoControl: Sendable {
   /// Passes so far: encodings and steps.
   let encodings = Atomic(0)
   let steps = Atomic(0)
+  /// Layers computed so far.
+  let layersRun = Atomic(0)
   /// Microseconds that a pass takes for each layer; it stops between layers when it is cancelled.
   let layerMicroseconds = Atomic(0)
   /// Whether the most probable token follows from the last one alone, so that answers repeat themselves.
@@ -56,6 +58,7 @@ final class EchoModel: ForwardModel {
     for _ in 0..<layers {
       let wait = control.layerMicroseconds.load(ordering: .relaxed)
       if wait > 0 { Thread.sleep(forTimeInterval: Double(wait) / 1e6) }
+      control.layersRun.add(1, ordering: .relaxed)
       if cancellation.isRaised { throw ModelError.cancelled }
     }
   }

@@ -73,13 +73,14 @@ import Testing
           _ = try await engine.engine.loadPrefix(from: path)
         }
       }
+      await engine.settle()
+      #expect(engine.engine.metrics.pagesInUse == 0)
     }
   }
 
   @Test func packsOfAnotherModelAreRefused() async throws {
     let identity = PrefixPack.Identity(
       fingerprint: "a",
-      numerics: 1,
       element: "f16",
       layers: 1,
       imagePages: 1,
@@ -89,29 +90,41 @@ import Testing
       identity: identity,
       tokens: Array(0..<16),
       attendedImages: Array(repeating: 0, count: 16),
-      images: [.digest(pixels: [1], side: 1)],
-      blocks: [[[1, 2, 3, 4]]],
-      imageBlocks: [[[5, 6, 7, 8]]]
+      images: [.digest(pixels: [1], side: 1)]
     )
-    let bytes = try pack.encoded()
-    #expect(try PrefixPack(bytes, expecting: identity) == pack)
+    let json = try pack.encoded()
+    #expect(try PrefixPack(json: json, expecting: identity) == pack)
     for change: (inout PrefixPack.Identity) -> Void in [
-      { $0.fingerprint = "b" }, { $0.numerics = 2 }, { $0.element = "f32" }, { $0.layers = 2 },
+      { $0.fingerprint = "b" }, { $0.numerics += 1 }, { $0.element = "f32" }, { $0.layers = 2 },
       { $0.pageBytes = 8 },
     ] {
       var other = identity
       change(&other)
-      #expect(throws: EngineError.self) { _ = try PrefixPack(bytes, expecting: other) }
+      #expect(throws: EngineError.self) { _ = try PrefixPack(json: json, expecting: other) }
     }
-    // A pack that is whole, but whose parts contradict each other.
+    // Whole, but its parts contradict each other.
     for change: (inout PrefixPack) -> Void in [
       { $0.tokens.removeLast() }, { $0.attendedImages.removeLast() }, { $0.attendedImages[3] = 1 },
-      { $0.attendedImages[3] = -2 }, { $0.blocks = [] }, { $0.imageBlocks[0][0].append(1) },
+      { $0.attendedImages[3] = -2 },
     ] {
       var other = pack
       change(&other)
-      let bytes = try other.encoded()
-      #expect(throws: EngineError.self) { _ = try PrefixPack(bytes, expecting: identity) }
+      let json = try other.encoded()
+      #expect(throws: EngineError.self) { _ = try PrefixPack(json: json, expecting: identity) }
+    }
+  }
+
+  /// A pack that cannot be written leaves neither itself nor a part of it.
+  @Test func aPackThatCannotBeWrittenLeavesNothing() async throws {
+    try await withPath { path in
+      let engine = try await EchoEngine(pages: 2000)
+      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+      await #expect(throws: (any Error).self) {
+        _ = try await engine.engine.savePrefix(.interleaved(shots(1)), to: path)
+      }
+      #expect(!FileManager.default.fileExists(atPath: path + ".partial"))
+      await engine.settle()
+      #expect(engine.engine.metrics.pagesInUse == 0)
     }
   }
 
@@ -123,7 +136,7 @@ import Testing
       await #expect(throws: EngineError.self) { _ = try await small.engine.loadPrefix(from: path) }
       await small.settle()
       #expect(small.engine.metrics.pagesInUse == 0)
-      await #expect(throws: EngineError.self) {
+      await #expect(throws: (any Error).self) {
         _ = try await small.engine.loadPrefix(from: path + ".no")
       }
     }

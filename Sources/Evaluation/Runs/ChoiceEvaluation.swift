@@ -49,7 +49,10 @@ public struct ChoiceEvaluation: Sendable {
         for (letter, choice) in zip("ABCDEFGHIJKLMNOPQRSTUVWXYZ", item.choices) {
           let text = usesLetters ? String(letter) : choice
           let continuation = try Continuation(text, after: prompt, engine: engine)
-          let scored = try await engine.score(ScoreRequest(prompt: continuation.prompt))
+          var request = ScoreRequest(prompt: continuation.prompt)
+          // What the choices share is computed once.
+          request.scoredFrom = continuation.range.lowerBound
+          let scored = try await engine.score(request)
           let sum = scored[continuation.range].reduce(0.0) { $0 + Double($1.logprob ?? 0) }
           scores.logprobs.append(sum)
           scores.bytes.append(text.utf8.count)

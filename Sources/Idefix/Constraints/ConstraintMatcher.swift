@@ -1,89 +1,121 @@
 // Which tokens may come next under a constraint. The automaton is made deterministic as it is walked; each of its states
-// remembers its mask. Work is linear in text and vocabulary, and bounded: a constraint that exceeds the bounds fails
-// the request instead of letting anything through.
+// remembers its mask, so that a token costs one pass over a bit set once its state was seen. Work is linear in text and
+// vocabulary, and bounded: a constraint that exceeds the bounds fails the request instead of letting anything through.
 
-/// The constraint of one request.
+/// A constraint as requests walk it.
 ///
 /// Belongs to the engine thread.
-final class ConstraintMatcher {
+package final class ConstraintMatcher {
   private static let unknown: Int32 = -2
   private static let dead: Int32 = -1
-  /// Most deterministic states of one request.
+  /// Most deterministic states.
   private static let maximumStates = 4096
-  /// Most elementary moves of one request.
+  /// Most elementary moves.
   private static let maximumWork = 100_000_000
 
   private let automaton: ByteAutomaton
   private let table: TokenTable
+  /// 64-bit words of a mask.
+  private let maskWords: Int
   /// Nondeterministic states of each deterministic one, sorted.
   private var sets: [[Int32]] = []
   private var known: [[Int32]: Int32] = [:]
   /// Next states, `[state][byte]`.
-  private var moves: [[Int32]] = []
-  /// Tokens that each state allows, one bit each; empty until needed.
-  private var masks: [[UInt64]] = []
+  private var moves: [Int32] = []
+  /// Masks that were needed so far, one bit a token, one after another.
+  private var masks: [UInt64] = []
+  /// For each state where its mask begins in `masks`; -1 until it is needed.
+  private var maskPlaces: [Int] = []
   private var work = 0
   /// Whether a bound was exceeded.
-  private(set) var hasFailed = false
+  package private(set) var hasFailed = false
   /// The state before any text.
-  private(set) var start: Int32 = 0
+  package private(set) var start: Int32 = 0
 
-  init(_ automaton: ByteAutomaton, table: TokenTable) {
+  /// A matcher for scores of `vocabularySize` tokens.
+  package init(_ automaton: ByteAutomaton, table: TokenTable, vocabularySize: Int) {
     self.automaton = automaton
     self.table = table
+    maskWords = (max(vocabularySize, table.idLimit) + 63) / 64
     start = state(of: [automaton.start])
   }
 
+  /// Bytes of memory held.
+  package var bytes: Int { 8 * masks.count + 4 * moves.count }
+
   /// Whether the text may end in `state`.
-  func accepts(_ state: Int32) -> Bool { state >= 0 && sets[Int(state)].first == 0 }
+  package func accepts(_ state: Int32) -> Bool { state >= 0 && sets[Int(state)].first == 0 }
 
   /// Whether the text must end in `state`.
-  func isFinal(_ state: Int32) -> Bool { state >= 0 && sets[Int(state)] == [0] }
+  package func isFinal(_ state: Int32) -> Bool { state >= 0 && sets[Int(state)] == [0] }
 
   /// The state after a token.
-  func state(after token: Int32, from state: Int32) -> Int32 {
+  package func state(after token: Int32, from state: Int32) -> Int32 {
     var state = state
     for byte in table.bytes(of: token) where state >= 0 { state = move(state, byte) }
     return state
   }
 
   /// Bars every token that `state` does not allow; `ends` are allowed where the text may end.
-  func mask(_ scores: inout [Float], in state: Int32, ends: [Int32]) {
-    let isOver = accepts(state) && !hasFailed
+  package func mask(_ scores: inout [Float], in state: Int32, ends: [Int32]) {
+    let place = state >= 0 && !hasFailed ? maskPlace(of: state) : -1
+    // Making the mask may have been too much.
+    guard place >= 0, !hasFailed else {
+      for index in scores.indices { scores[index] = -.infinity }
+      return
+    }
+    let isOver = accepts(state)
     let kept = isOver ? ends.map { ($0, scores[Int($0)]) } : []
-    let allowed = state >= 0 && !hasFailed ? mask(of: state, count: scores.count) : []
-    for index in scores.indices
-    where hasFailed || allowed.isEmpty || allowed[index / 64] & 1 << UInt64(index % 64) == 0 {
-      scores[index] = -.infinity
+    var index = 0
+    var word = place
+    while index < scores.count {
+      let allowed = masks[word]
+      let end = min(index + 64, scores.count)
+      if allowed == 0 {
+        for token in index..<end { scores[token] = -.infinity }
+      } else if allowed != .max {
+        for token in index..<end where allowed >> UInt64(token - index) & 1 == 0 {
+          scores[token] = -.infinity
+        }
+      }
+      index = end
+      word += 1
     }
     for (token, score) in kept { scores[Int(token)] = score }
   }
 
-  private func mask(of state: Int32, count: Int) -> [UInt64] {
-    if !masks[Int(state)].isEmpty { return masks[Int(state)] }
-    var mask = [UInt64](repeating: 0, count: (max(count, table.idLimit) + 63) / 64)
-    // States after each byte of the token at hand; shorter once the automaton refused.
-    var path = [state]
-    for (place, token) in table.order.enumerated() {
-      let bytes = table.bytes(of: token)
-      // A prefix that was refused is refused here too.
-      guard path.count > table.shared[place] + 1 || path.last ?? -1 >= 0 else { continue }
-      path.removeLast(max(0, path.count - 1 - table.shared[place]))
-      for byte in bytes.dropFirst(path.count - 1) {
-        guard let last = path.last, last >= 0 else { break }
-        path.append(move(last, byte))
+  /// Where the mask of `state` begins.
+  private func maskPlace(of state: Int32) -> Int {
+    if maskPlaces[Int(state)] >= 0 { return maskPlaces[Int(state)] }
+    let place = masks.count
+    masks.append(contentsOf: repeatElement(0, count: maskWords))
+    // States after each byte from the root to the node at hand.
+    var path = [Int32](repeating: state, count: table.depth + 1)
+    var index = 0
+    while index < table.nodes.count {
+      let node = table.nodes[index]
+      let next = move(path[Int(node.depth) - 1], node.byte)
+      guard next >= 0 else {
+        index = Int(node.end)
+        continue
       }
-      if path.count == bytes.count + 1, let last = path.last, last >= 0 {
-        mask[Int(token) / 64] |= 1 << UInt64(token % 64)
+      path[Int(node.depth)] = next
+      for token in node.firstToken..<(node.firstToken + node.tokenCount) {
+        let id = Int(table.tokens[Int(token)])
+        masks[place + id / 64] |= 1 << UInt64(id % 64)
       }
+      index += 1
     }
-    masks[Int(state)] = mask
-    return mask
+    maskPlaces[Int(state)] = place
+    return place
   }
 
   private func move(_ state: Int32, _ byte: UInt8) -> Int32 {
-    let next = moves[Int(state)][Int(byte)]
-    guard next == Self.unknown else { return next }
+    let next = moves[Int(state) * 256 + Int(byte)]
+    return next == Self.unknown ? explore(state, byte) : next
+  }
+
+  private func explore(_ state: Int32, _ byte: UInt8) -> Int32 {
     var targets: [Int32] = []
     work += sets[Int(state)].count
     for index in sets[Int(state)] {
@@ -92,7 +124,7 @@ final class ConstraintMatcher {
       }
     }
     let target = targets.isEmpty ? Self.dead : self.state(of: targets)
-    moves[Int(state)][Int(byte)] = target
+    moves[Int(state) * 256 + Int(byte)] = target
     return target
   }
 
@@ -114,8 +146,8 @@ final class ConstraintMatcher {
       return Self.dead
     }
     sets.append(set)
-    moves.append(Array(repeating: Self.unknown, count: 256))
-    masks.append([])
+    moves.append(contentsOf: repeatElement(Self.unknown, count: 256))
+    maskPlaces.append(-1)
     known[set] = Int32(sets.count - 1)
     return Int32(sets.count - 1)
   }

@@ -1,14 +1,28 @@
-// The text of every token, sorted by bytes with the length of the prefix shared with the one before: a trie without
-// nodes. One walk over it tells which tokens an automaton can take.
+// The texts of all tokens as a trie in depth-first order, so that one walk over it tells which tokens an automaton can
+// take: where a byte is refused, everything that begins alike is skipped at once.
 
 import Tokenizers
 
-/// All tokens that have text, in byte order.
+/// All tokens that have text.
 package struct TokenTable: Sendable {
-  /// Token ids in the order of their bytes.
-  package let order: [Int32]
-  /// For each place in `order` the bytes shared with the token before.
-  package let shared: [Int]
+  /// One byte of the trie.
+  struct Node: Sendable {
+    let byte: UInt8
+    /// Bytes from the root to this one, itself included.
+    let depth: Int32
+    /// The node after all that begin with this one.
+    var end: Int32
+    /// Where the tokens that end here stand in `tokens`.
+    var firstToken: Int32
+    var tokenCount: Int32
+  }
+
+  /// The nodes, each before those below it.
+  let nodes: [Node]
+  /// Ids of the tokens, in the order of their nodes.
+  let tokens: [Int32]
+  /// Longest text in bytes.
+  let depth: Int
   /// All ids are below this.
   package let idLimit: Int
   private let vocabulary: Vocabulary
@@ -17,15 +31,37 @@ package struct TokenTable: Sendable {
   package init(_ vocabulary: Vocabulary) {
     self.vocabulary = vocabulary
     idLimit = vocabulary.count
-    let texts = (0..<Int32(vocabulary.count)).map { vocabulary.text(of: $0) }
     let order = (0..<Int32(vocabulary.count))
-      .filter { vocabulary.kind(of: $0) != .special && !texts[Int($0)].isEmpty }
-      .sorted { texts[Int($0)].lexicographicallyPrecedes(texts[Int($1)]) }
-    self.order = order
-    shared = order.indices.map { place in
-      guard place > 0 else { return 0 }
-      return zip(texts[Int(order[place - 1])], texts[Int(order[place])]).prefix { $0 == $1 }.count
+      .filter { vocabulary.kind(of: $0) != .special && !vocabulary.text(of: $0).isEmpty }
+      .sorted { vocabulary.text(of: $0).lexicographicallyPrecedes(vocabulary.text(of: $1)) }
+    var nodes: [Node] = []
+    // The nodes of the text at hand, from the root down.
+    var path: [Int] = []
+    func close(to depth: Int) {
+      while path.count > depth { nodes[path.removeLast()].end = Int32(nodes.count) }
     }
+    for (place, token) in order.enumerated() {
+      let text = vocabulary.text(of: token)
+      let shared = zip(path, text).prefix { nodes[$0].byte == $1 }.count
+      close(to: shared)
+      for byte in text.dropFirst(shared) {
+        path.append(nodes.count)
+        nodes.append(
+          Node(
+            byte: byte,
+            depth: Int32(path.count),
+            end: 0,
+            firstToken: Int32(place),
+            tokenCount: 0
+          )
+        )
+      }
+      nodes[path[path.count - 1]].tokenCount += 1
+    }
+    close(to: 0)
+    depth = nodes.reduce(0) { max($0, Int($1.depth)) }
+    self.nodes = nodes
+    tokens = order
   }
 
   /// A token's bytes.

@@ -1,4 +1,5 @@
-// Prefixes on disk: compute once, keep as a file, start warm.
+// Prefixes on disk: compute once, keep as a file, start warm. One block at a time goes between file and cache, so that
+// neither memory nor running streams notice.
 
 import Foundation
 
@@ -18,31 +19,27 @@ extension Engine {
   /// - Parameters:
   ///   - prompt: The beginning that later prompts share, such as few-shot examples; rendered as it stands.
   ///   - path: Written under a temporary name first, readable by the owner only.
+  ///   - tenant: Whose cached state is used, and left behind for the requests that follow; `nil`: nobody's.
   /// - Returns: What the file holds.
-  /// - Throws: An ``EngineError``, or the file system's error.
-  public func savePrefix(_ prompt: Prompt, to path: String) async throws -> PrefixPackInfo {
-    // A tenant of its own, so that the pack holds this prompt's state and nobody gets it by asking.
-    let tenant = "prefix pack \(UUID().uuidString)"
+  /// - Throws: An ``EngineError``, or what the file system said.
+  public func savePrefix(
+    _ prompt: Prompt,
+    to path: String,
+    tenant: String? = nil
+  ) async throws -> PrefixPackInfo {
+    let tenant = tenant ?? "prefix pack \(UUID().uuidString)"
     let prepared = try await warm(prompt, tenant: tenant)
-    let salt = salt(tenant)
-    let identity = try await packIdentity()
-    let pack = try await onEngineThread { loop in
-      try loop.pack(prepared, identity: identity, tenant: salt)
+    let pack = PrefixPack(prepared, identity: try await packIdentity())
+    let writer = try PrefixPackWriter(pack, path: path)
+    for key in pack.keys(tenant: salt(tenant)) {
+      try Task.checkCancellation()
+      try writer.append(try await onEngineThread { try $0.contents(of: key) })
     }
-    let bytes = try pack.encoded()
-    let partial = path + ".partial"
-    guard
-      FileManager.default.createFile(
-        atPath: partial,
-        contents: Data(bytes),
-        attributes: [.posixPermissions: 0o600]
-      )
-    else { throw CocoaError(.fileWriteUnknown, userInfo: [NSFilePathErrorKey: path]) }
-    guard rename(partial, path) == 0 else {
-      try? FileManager.default.removeItem(atPath: partial)
-      throw CocoaError(.fileWriteUnknown, userInfo: [NSFilePathErrorKey: path])
-    }
-    return PrefixPackInfo(tokens: pack.tokens.count, images: pack.images.count, bytes: bytes.count)
+    return PrefixPackInfo(
+      tokens: pack.tokens.count,
+      images: pack.images.count,
+      bytes: try writer.finish()
+    )
   }
 
   /// Loads a prefix pack into the cache: requests that begin like it compute only what follows.
@@ -50,26 +47,38 @@ extension Engine {
   /// The state is kept like that of recent requests: as long as there is room.
   ///
   /// - Parameters:
-  ///   - path: A file that ``savePrefix(_:to:)`` wrote with the same model and cache type.
+  ///   - path: A file that ``savePrefix(_:to:tenant:)`` wrote with the same model and cache type.
   ///   - tenant: Whose requests may use it, as in ``GenerationRequest/tenant``.
   /// - Returns: What the file holds.
   /// - Throws: ``EngineError/invalidPrefixPack(reason:)`` for a file that is damaged or belongs to
-  ///   another model.
+  ///   another model, or what the file system said.
   public func loadPrefix(from path: String, tenant: String = "") async throws -> PrefixPackInfo {
-    guard let data = FileManager.default.contents(atPath: path) else {
-      throw EngineError.noSuchModel(path: path)
+    let reader = try PrefixPackReader(path: path, expecting: try await packIdentity())
+    let needed = reader.pack.pageCounts.reduce(0, +)
+    let capacity = try await onEngineThread { $0.model.pages }
+    guard needed <= capacity else {
+      throw EngineError.outOfPages(needed: needed, available: capacity)
     }
-    let pack = try PrefixPack(Array(data), expecting: try await packIdentity())
-    let keys = pack.keys(tenant: salt(tenant))
-    try await onEngineThread { loop in
-      let contents =
-        Array(zip(keys.images, pack.imageBlocks)) + Array(zip(keys.blocks, pack.blocks))
-      guard loop.scheduler.restore(contents.map { (key: $0.0, pages: $0.1) }) else {
-        let needed = contents.reduce(0) { $0 + $1.1.count }
-        throw EngineError.outOfPages(needed: needed, available: loop.scheduler.pool.available)
+    var held: [BlockID] = []
+    var failure: (any Error)?
+    do {
+      for key in reader.pack.keys(tenant: salt(tenant)) {
+        try Task.checkCancellation()
+        guard let pages = try reader.next() else { break }
+        held.append(try await onEngineThread { try $0.scheduler.restore(key, pages: pages) })
       }
+    } catch {
+      failure = error
     }
-    return PrefixPackInfo(tokens: pack.tokens.count, images: pack.images.count, bytes: data.count)
+    // Blocks are held until all are there, or the last would displace the first.
+    let blocks = held
+    try await onEngineThread { $0.scheduler.release(blocks) }
+    if let failure { throw failure }
+    return PrefixPackInfo(
+      tokens: reader.pack.tokens.count,
+      images: reader.pack.images.count,
+      bytes: reader.size
+    )
   }
 
   private func packIdentity() async throws -> PrefixPack.Identity {
@@ -78,7 +87,6 @@ extension Engine {
     return try await onEngineThread { loop in
       PrefixPack.Identity(
         fingerprint: fingerprint,
-        numerics: PrefixPack.Identity.currentNumerics,
         element: element,
         layers: loop.model.layers,
         imagePages: BlockLayout.imagePages(of: loop.model),
@@ -89,37 +97,11 @@ extension Engine {
 }
 
 extension EngineLoop {
-  /// The state of a prompt that was just computed.
-  func pack(
-    _ prepared: PreparedRequest,
-    identity: PrefixPack.Identity,
-    tenant: String
-  ) throws(EngineError) -> PrefixPack {
-    let count = prepared.tokens.count / pageTokens * pageTokens
-    var pack = PrefixPack(
-      identity: identity,
-      tokens: Array(prepared.tokens.prefix(count)),
-      attendedImages: Array(prepared.attendedImages.prefix(count)),
-      images: prepared.images.map(\.digest),
-      blocks: [],
-      imageBlocks: []
-    )
-    let keys = pack.keys(tenant: tenant)
-    pack.blocks = try contents(of: keys.blocks)
-    pack.imageBlocks = try contents(of: keys.images)
-    return pack
-  }
-
-  private func contents(of keys: [ContentKey]) throws(EngineError) -> [[[UInt8]]] {
-    var contents: [[[UInt8]]] = []
-    for key in keys {
-      guard let pages = scheduler.pages(of: key) else {
-        throw .internalFailure(
-          reason: "the prefix was displaced from the cache before it was saved"
-        )
-      }
-      contents.append(pages.map { model.bytes(ofPage: $0) })
+  /// The bytes of the pages of a named block.
+  func contents(of key: ContentKey) throws(EngineError) -> [[UInt8]] {
+    guard let pages = scheduler.pages(of: key) else {
+      throw .internalFailure(reason: "the prefix was displaced from the cache before it was saved")
     }
-    return contents
+    return pages.map { model.bytes(ofPage: $0) }
   }
 }

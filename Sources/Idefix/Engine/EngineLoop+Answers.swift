@@ -72,9 +72,7 @@ extension EngineLoop {
   /// Bars what the constraint does not allow.
   func mask(_ scores: inout [Float], for sequence: SequenceState) {
     guard let constraint = sequence.request.constraint else { return }
-    let ends = [special.eos, special.endOfUtterance].compactMap { $0 }
-      .filter { Int($0) < scores.count }
-    constraint.mask(&scores, in: sequence.constraintState, ends: ends)
+    constraint.mask(&scores, in: sequence.constraintState, ends: endTokens)
   }
 
   /// Whether a token ends an answer.

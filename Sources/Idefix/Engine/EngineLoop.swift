@@ -14,7 +14,12 @@ final class EngineLoop {
   let special: SpecialTokens
   let counters: EngineCounters
   private let mailbox: Mailbox
-  private lazy var tokenTable = TokenTable(reporter.vocabulary)
+  private lazy var constraints = ConstraintCache(
+    table: TokenTable(reporter.vocabulary),
+    vocabularySize: model.vocabularySize
+  )
+  /// The tokens that end an answer and that the model can produce.
+  let endTokens: [Int32]
   private var requests: [UInt64: RequestState] = [:]
   private var isShutDown = false
 
@@ -30,6 +35,8 @@ final class EngineLoop {
     self.counters = counters
     reporter = TokenReporter(vocabulary: tokenizer.vocabulary)
     special = tokenizer.specialTokens
+    endTokens = [special.eos, special.endOfUtterance].compactMap { $0 }
+      .filter { Int($0) < model.vocabularySize }
     scheduler = Scheduler(
       model: model,
       maxSequences: options.maxSequences,
@@ -72,10 +79,11 @@ final class EngineLoop {
   }
 
   private func start(_ submission: Mailbox.Submission) {
+    let prepared = submission.prepared
     let request = RequestState(
       id: submission.id,
-      prepared: submission.prepared,
-      constraint: submission.prepared.constraint.map { ConstraintMatcher($0, table: tokenTable) },
+      prepared: prepared,
+      constraint: prepared.constraint.map { constraints.matcher(for: $0, root: prepared.root) },
       receipt: submission.receipt,
       submitted: submission.time,
       emit: submission.emit,
@@ -160,13 +168,13 @@ final class EngineLoop {
 
   private func announce(_ request: RequestState) {
     request.hasStarted = true
-    request.clock.enter(\.prefill, &request.receipt)
     counters.update { $0.cachedTokens += request.receipt.cachedTokens }
     request.emit(.started(request.promptInfo))
   }
 
   private func encodeNextImage() -> Bool {
     guard let (request, index, table) = scheduler.nextImage() else { return false }
+    let phase = request.clock.phase
     request.clock.enter(\.encodeImages, &request.receipt)
     let start = ContinuousClock.now
     do {
@@ -184,7 +192,7 @@ final class EngineLoop {
     }
     scheduler.imageIsEncoded(index, of: request)
     request.receipt.encodeImages.bytes += table.layers.joined().count * model.pageBytes
-    request.clock.enter(request.finished.isEmpty ? \.prefill : \.decode, &request.receipt)
+    request.clock.enter(phase, &request.receipt)
     counters.update {
       $0.imagesEncoded += 1
       $0.encodeSeconds += (ContinuousClock.now - start).milliseconds / 1e3
@@ -256,6 +264,7 @@ final class EngineLoop {
 
   private func end(_ request: RequestState) {
     request.isEnded = true
+    counters.update { $0.imagesCached += request.receipt.cachedImages }
     for sequence in request.live { scheduler.remove(sequence) }
     // Sequences hold their request: what the request holds of them has to go, or neither ever does.
     request.live = []

@@ -2,7 +2,8 @@
 
 /// Adds up the time of a request's phases.
 package struct PhaseClock {
-  private var phase: WritableKeyPath<CostReceipt, PhaseCost>
+  /// The phase that runs.
+  package private(set) var phase: WritableKeyPath<CostReceipt, PhaseCost>
   private var since: ContinuousClock.Instant
 
   /// A clock that starts in `phase` at `start`.

@@ -115,10 +115,12 @@ final class Scheduler {
     sequence.cachedCount = found.count * pageTokens
     sequence.publishedCount = found.count
     for _ in 0..<blocks { _ = grow(sequence) }
-    sequence.request.receipt.cachedTokens = max(
-      sequence.request.receipt.cachedTokens,
-      min(sequence.cachedCount, sequence.request.prepared.tokens.count)
+    let request = sequence.request
+    request.receipt.cachedTokens = max(
+      request.receipt.cachedTokens,
+      min(sequence.cachedCount, request.prepared.tokens.count)
     )
+    if request.clock.phase == \.queue { request.clock.enter(\.prefill, &request.receipt) }
     return true
   }
 
@@ -260,9 +262,7 @@ final class Scheduler {
 
   private func makeDraft(_ sequence: SequenceState, limit: Int) -> [Int32] {
     let prepared = sequence.request.prepared
-    guard prepared.speculates, prepared.beams == nil, prepared.constraint == nil,
-      sequence.answerCount > 0
-    else { return [] }
+    guard prepared.speculates, prepared.beams == nil, sequence.answerCount > 0 else { return [] }
     let left = prepared.maxTokens - sequence.answerCount - 1
     return sequence.drafter.draft(limit: min(limit, left), tokenShare: pacer.tokenShare)
   }
@@ -333,25 +333,19 @@ final class Scheduler {
     return pool.pages(of: block)
   }
 
-  /// Puts blocks with these names and contents into the cache; all or none.
-  ///
-  /// - Parameter contents: Names with the bytes of each page, in the order of the chain.
-  /// - Returns: Whether there was room.
-  func restore(_ contents: [(key: ContentKey, pages: [[UInt8]])]) -> Bool {
-    var blocks: [BlockID] = []
-    defer { for block in blocks.reversed() { pool.release(block) } }
-    for (key, pages) in contents {
-      if let block = pool.find(key) {
-        blocks.append(block)
-        continue
-      }
-      guard let block = pool.allocate(pages: pages.count) else { return false }
-      blocks.append(block)
-      for (page, bytes) in zip(pool.pages(of: block), pages) { model.setBytes(bytes, ofPage: page) }
-      pool.publish(block, as: key)
+  /// Puts a block with this name and these contents into the cache, held until it is released.
+  func restore(_ key: ContentKey, pages: [[UInt8]]) throws(EngineError) -> BlockID {
+    if let block = pool.find(key) { return block }
+    guard let block = pool.allocate(pages: pages.count) else {
+      throw .outOfPages(needed: pages.count, available: pool.available)
     }
-    return true
+    for (page, bytes) in zip(pool.pages(of: block), pages) { model.setBytes(bytes, ofPage: page) }
+    pool.publish(block, as: key)
+    return block
   }
+
+  /// Lets go of restored blocks, tail first.
+  func release(_ blocks: [BlockID]) { for block in blocks.reversed() { pool.release(block) } }
 
   // MARK: Coming and going
 
@@ -373,8 +367,12 @@ final class Scheduler {
     running.removeAll { $0 === sequence }
     Self.insert(sequence, into: &waiting)
     preemptions += 1
-    sequence.request.receipt.preemptions += 1
-    releaseImages(of: sequence.request)
+    let request = sequence.request
+    request.receipt.preemptions += 1
+    releaseImages(of: request)
+    if !running.contains(where: { $0.request === request }) {
+      request.clock.enter(\.queue, &request.receipt)
+    }
   }
 
   /// Removes a sequence for good.

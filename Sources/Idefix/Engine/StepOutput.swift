@@ -64,7 +64,10 @@ final class StepOutput {
       return
     }
     guard sequence.request.prepared.generates else { return isOver[index] = true }
+    let request = sequence.request
     if sequence.answerCount == 0 { loop.answerBegins(sequence) }
+    // A preempted answer goes on where it was.
+    if request.clock.phase != \.decode { request.clock.enter(\.decode, &request.receipt) }
     do throws(EngineError) {
       if sequence.request.beams != nil {
         isOver[index] = true

@@ -1,29 +1,31 @@
-// The state of a prompt's beginning (few-shot examples with their images, say) as a file:
-//   "IDFXPFX1" · header length u32 · header JSON · pages of the blocks · pages of the images · SHA-256 of all before.
-// Little-endian. Belongs to one model file, one numerics version and one cache element; refused otherwise, and if a
-// single bit is wrong. Holds no tenant's name: whoever loads it gives it theirs.
+// What a prefix pack says of itself: the prompt's beginning (few-shot examples with their images, say) whose state it
+// holds, and what that state was made with. Belongs to one model file, one numerics version and one cache element, and is
+// refused with any other. Holds no tenant's name: whoever loads it gives it theirs. The file around it: PrefixPackFile.
 
-import Crypto
 import Foundation
+import Kernels
 
-/// A prompt's beginning with its cached state.
+/// The head of a prefix pack.
 package struct PrefixPack: Sendable, Equatable {
   /// What a pack was made with; all of it has to agree.
   package struct Identity: Codable, Sendable, Equatable {
-    /// Changes when the same weights and tokens give other bits.
-    package static let currentNumerics = 1
-
+    /// Fingerprint of the model file.
     package var fingerprint: String
+    /// Changes when the same weights and tokens give other bits.
     package var numerics: Int
+    /// Storage of keys and values.
     package var element: String
+    /// Pages of a block of tokens.
     package var layers: Int
+    /// Pages of an image.
     package var imagePages: Int
+    /// Bytes of a page.
     package var pageBytes: Int
 
     /// What a pack is made with.
     package init(
       fingerprint: String,
-      numerics: Int,
+      numerics: Int = Numerics.version,
       element: String,
       layers: Int,
       imagePages: Int,
@@ -53,104 +55,77 @@ package struct PrefixPack: Sendable, Equatable {
   package var attendedImages: [Int]
   /// Digests of the images.
   package var images: [ContentKey]
-  /// For each block of 16 tokens its pages' bytes.
-  package var blocks: [[[UInt8]]]
-  /// For each image its pages' bytes.
-  package var imageBlocks: [[[UInt8]]]
-
-  private static let magic = Array("IDFXPFX1".utf8)
-  private static let maximumHeaderBytes = 16 << 20
 
   /// Describes a pack.
   package init(
     identity: Identity,
     tokens: [Int32],
     attendedImages: [Int],
-    images: [ContentKey],
-    blocks: [[[UInt8]]],
-    imageBlocks: [[[UInt8]]]
+    images: [ContentKey]
   ) {
     self.identity = identity
     self.tokens = tokens
     self.attendedImages = attendedImages
     self.images = images
-    self.blocks = blocks
-    self.imageBlocks = imageBlocks
   }
 
-  /// The file's bytes.
+  /// The head of a pack of a prompt's full blocks.
+  package init(_ prepared: PreparedRequest, identity: Identity) {
+    let count = prepared.tokens.count / pageTokens * pageTokens
+    self.init(
+      identity: identity,
+      tokens: Array(prepared.tokens.prefix(count)),
+      attendedImages: Array(prepared.attendedImages.prefix(count)),
+      images: prepared.images.map(\.digest)
+    )
+  }
+
+  /// For each block of the file, images first and tokens after them, its pages.
+  package var pageCounts: [Int] {
+    Array(repeating: identity.imagePages, count: images.count)
+      + Array(repeating: identity.layers, count: tokens.count / pageTokens)
+  }
+
+  /// The head as JSON.
   package func encoded() throws -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
-    let header = try encoder.encode(
-      Header(
-        identity: identity,
-        tokens: tokens,
-        attendedImages: attendedImages,
-        images: images.map { Data($0.bytes).base64EncodedString() }
+    return Array(
+      try encoder.encode(
+        Header(
+          identity: identity,
+          tokens: tokens,
+          attendedImages: attendedImages,
+          images: images.map { Data($0.bytes).base64EncodedString() }
+        )
       )
     )
-    var bytes = Self.magic
-    for shift in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: header.count >> shift)) }
-    bytes += header
-    for page in (blocks + imageBlocks).joined() { bytes += page }
-    return bytes + Array(SHA256.hash(data: bytes))
   }
 
-  /// Reads a file's bytes; `identity` is what they have to agree with.
-  package init(_ bytes: [UInt8], expecting identity: Identity) throws(EngineError) {
-    let start = Self.magic.count + 4
-    guard bytes.count >= start + 32, bytes.starts(with: Self.magic) else {
-      throw .invalidPrefixPack(reason: "it is no prefix pack")
+  /// Reads a head; `identity` is what it has to agree with.
+  package init(json: [UInt8], expecting identity: Identity) throws(EngineError) {
+    guard let header = try? JSONDecoder().decode(Header.self, from: Data(json)) else {
+      throw .invalidPrefixPack(reason: "its header is damaged")
     }
-    let body = bytes.dropLast(32)
-    guard Array(SHA256.hash(data: body)) == Array(bytes.suffix(32)) else {
-      throw .invalidPrefixPack(reason: "it is damaged")
-    }
-    let length = bytes[Self.magic.count..<start].reversed().reduce(0) { $0 << 8 | Int($1) }
-    guard length <= Self.maximumHeaderBytes, length <= body.count - start,
-      let header = try? JSONDecoder().decode(
-        Header.self,
-        from: Data(bytes[start..<(start + length)])
-      )
-    else { throw .invalidPrefixPack(reason: "its header is damaged") }
     guard header.identity == identity else {
       throw .invalidPrefixPack(reason: "it was made with another model, version or cache type")
     }
     let images = header.images.compactMap { Data(base64Encoded: $0) }
       .compactMap { ContentKey(bytes: $0) }
-    let blockCount = header.tokens.count / pageTokens
-    guard header.tokens.count == blockCount * pageTokens,
+    guard header.tokens.count % pageTokens == 0,
       header.attendedImages.count == header.tokens.count, images.count == header.images.count,
-      header.attendedImages.allSatisfy({ $0 >= -1 && $0 < images.count }),
-      let pageCount = Self.pageCount(blockCount, images.count, identity),
-      case let size = pageCount.multipliedReportingOverflow(by: identity.pageBytes),
-      !size.overflow, size.partialValue == body.count - start - length
+      header.attendedImages.allSatisfy({ $0 >= -1 && $0 < images.count })
     else { throw .invalidPrefixPack(reason: "its parts do not fit together") }
-    self.identity = identity
-    tokens = header.tokens
-    attendedImages = header.attendedImages
-    self.images = images
-    var next = start + length
-    func pages(_ count: Int) -> [[UInt8]] {
-      (0..<count).map { _ in
-        defer { next += identity.pageBytes }
-        return Array(bytes[next..<(next + identity.pageBytes)])
-      }
-    }
-    blocks = (0..<blockCount).map { _ in pages(identity.layers) }
-    imageBlocks = images.map { _ in pages(identity.imagePages) }
+    self.init(
+      identity: identity,
+      tokens: header.tokens,
+      attendedImages: header.attendedImages,
+      images: images
+    )
   }
 
-  private static func pageCount(_ blocks: Int, _ images: Int, _ identity: Identity) -> Int? {
-    let text = blocks.multipliedReportingOverflow(by: identity.layers)
-    let image = images.multipliedReportingOverflow(by: identity.imagePages)
-    let sum = text.partialValue.addingReportingOverflow(image.partialValue)
-    return text.overflow || image.overflow || sum.overflow ? nil : sum.partialValue
-  }
-
-  /// Names of the blocks, then of the images, for one tenant.
-  package func keys(tenant: String) -> (blocks: [ContentKey], images: [ContentKey]) {
+  /// Names of the blocks in the order of the file, for one tenant.
+  package func keys(tenant: String) -> [ContentKey] {
     let images = images.map { ContentKey.image(digest: $0, tenant: tenant) }
     var key = ContentKey.root(tenant: tenant)
     let blocks = (0..<(tokens.count / pageTokens)).map { block in
@@ -161,6 +136,6 @@ package struct PrefixPack: Sendable, Equatable {
       )
       return key
     }
-    return (blocks, images)
+    return images + blocks
   }
 }

@@ -20,7 +20,7 @@ package struct PreparedRequest: Sendable {
   /// Beam search, if it was asked for.
   package var beams: BeamOptions?
   /// What answers must look like.
-  package var constraint: ByteAutomaton?
+  package var constraint: CompiledConstraint?
   /// Tokenised bad words.
   package var badWords: [[Int32]] = []
   /// Most tokens of an answer.
@@ -42,6 +42,20 @@ package struct PreparedRequest: Sendable {
 
   /// The image that generated tokens attend to, -1 for none.
   package var answerImage: Int { attendedImages.last ?? -1 }
+}
+
+/// A constraint with its automaton.
+package struct CompiledConstraint: Sendable {
+  /// What was asked for.
+  package let constraint: Constraint
+  /// The answers that are allowed.
+  package let automaton: ByteAutomaton
+
+  /// Compiles a constraint; throws if it is not supported or too large.
+  package init(_ constraint: Constraint) throws(EngineError) {
+    self.constraint = constraint
+    automaton = try constraint.automaton()
+  }
 }
 
 /// A decoded image with its name.

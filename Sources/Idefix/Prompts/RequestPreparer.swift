@@ -81,7 +81,7 @@ package struct RequestPreparer: Sendable {
     )
     prepared.count = request.count
     prepared.beams = request.beams
-    prepared.constraint = try request.constraint?.automaton()
+    if let constraint = request.constraint { prepared.constraint = try .init(constraint) }
     prepared.badWords = sampling.badWords.flatMap(tokenizations)
     prepared.promptLogprobs = request.promptLogprobs
     prepared.usesPrefixCache = request.usesPrefixCache && options.prefixCache

@@ -1,0 +1,91 @@
+import Foundation
+import Idefix
+import TestSupport
+import Testing
+
+/// The rules that the scheduler states: first come, first served; every running stream gets its token in every step;
+/// who gives pages up is the youngest.
+@Suite(.timeLimit(.minutes(2))) struct FairnessTests {
+  private func request(_ text: String, tokens: Int) -> GenerationRequest {
+    var request = GenerationRequest(prompt: .interleaved([.text(text)]))
+    request.sampling.maxTokens = tokens
+    request.sampling.ignoresEOS = true
+    request.speculates = false
+    return request
+  }
+
+  /// An engine whose steps take long until everybody is there, however busy the machine.
+  private func slowEngine(
+    pages: Int,
+    tokensPerStep: Int = 256,
+    maxSequences: Int = 16
+  ) async throws -> EchoEngine {
+    let engine = try await EchoEngine(pages: pages, tokensPerStep: tokensPerStep) {
+      $0.maxSequences = maxSequences
+    }
+    engine.control.layerMicroseconds.store(20_000, ordering: .relaxed)
+    return engine
+  }
+
+  /// Waits until the engine has taken `count` requests in.
+  private func arrive(_ count: Int, at engine: EchoEngine) async throws {
+    while engine.engine.metrics.requests < count { try await Task.sleep(for: .milliseconds(1)) }
+  }
+
+  /// A small request that would fit at once must wait behind a large one that does not.
+  @Test func nobodyIsPassedInTheQueue() async throws {
+    // 120 pages are 40 blocks of 16 tokens.
+    let engine = try await slowEngine(pages: 120)
+    async let first = engine.result(
+      request(String(repeating: "dog ", count: 120), tokens: 150)
+    )
+    try await arrive(1, at: engine)
+    async let large = engine.result(
+      request(String(repeating: "cat ", count: 200), tokens: 2)
+    )
+    try await arrive(2, at: engine)
+    async let small = engine.result(request("a", tokens: 2))
+    try await arrive(3, at: engine)
+    engine.control.layerMicroseconds.store(1000, ordering: .relaxed)
+    let receipts = try await [first.receipt, large.receipt, small.receipt]
+    // The first still has most of its 150 steps of 3 layers of 1 ms before it.
+    #expect(receipts[1].queue.milliseconds >= 150, "the large one was meant not to fit")
+    #expect(receipts[2].queue.milliseconds >= 150, "the small one passed the large one")
+    await engine.engine.shutDown()
+  }
+
+  @Test func everyStreamGetsATokenInEveryStep() async throws {
+    let engine = try await slowEngine(pages: 2000, maxSequences: 8)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for index in 0..<8 {
+        group.addTask { _ = try await engine.result(request("stream \(index)", tokens: 60)) }
+      }
+      try await arrive(8, at: engine)
+      engine.control.layerMicroseconds.store(0, ordering: .relaxed)
+      try await group.waitForAll()
+    }
+    // One after another they would take 480 steps; together 60 and those in which they came.
+    #expect(engine.control.steps.load(ordering: .relaxed) <= 100)
+    await engine.engine.shutDown()
+  }
+
+  /// Of streams that outgrow the pool the oldest never gives way, and time without pages is time in the queue.
+  @Test func theYoungestGivesWayAndWaits() async throws {
+    let engine = try await slowEngine(pages: 48)
+    async let old = engine.result(request("the oldest", tokens: 150))
+    try await arrive(1, at: engine)
+    let start = ContinuousClock.now
+    async let second = engine.result(request("the youngest of them", tokens: 150))
+    try await arrive(2, at: engine)
+    engine.control.layerMicroseconds.store(500, ordering: .relaxed)
+    let young = try await second
+    let wall = (ContinuousClock.now - start).milliseconds
+    #expect(try await old.receipt.preemptions == 0)
+    #expect(young.receipt.preemptions > 0)
+    #expect(young.sequences[0].tokens.count == 150)
+    // Until the oldest has ended: dozens of steps of 1.5 ms.
+    #expect(young.receipt.queue.milliseconds >= 20)
+    #expect(young.receipt.totalMilliseconds <= wall)
+    await engine.engine.shutDown()
+  }
+}
