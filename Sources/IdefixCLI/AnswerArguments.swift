@@ -19,7 +19,7 @@ struct AnswerArguments: ParsableArguments {
   @Option(help: "Search with this many beams instead of sampling.")
   var beams: Int?
 
-  @Option(help: "Exponent of the length that divides a beam's score.")
+  @Option(parsing: .unconditional, help: "Exponent of the length that divides a beam's score.")
   var lengthPenalty = 1.0
 
   func validate() throws {

@@ -47,6 +47,8 @@ struct BatchCommand: Subcommand {
   )
   var prefix: String?
 
+  @OptionGroup(title: "Shared prefix") var prefixArguments: PrefixArguments
+
   @Flag(help: "Take special tokens such as <end_of_utterance> in raw prompts as tokens.")
   var parseSpecial = false
 
@@ -63,6 +65,9 @@ struct BatchCommand: Subcommand {
     guard !resume || !force else {
       throw ValidationError("--resume and --force exclude each other.")
     }
+    guard prefix != nil || prefixArguments.savePrefix == nil else {
+      throw ValidationError("--save-prefix keeps the state of --prefix, which is missing.")
+    }
   }
 
   func execute() async throws {
@@ -76,26 +81,33 @@ struct BatchCommand: Subcommand {
       if !modelArguments.quiet { Terminal.writeError("\(output) is complete.\n") }
       return
     }
-    let folder = URL(filePath: input).deletingLastPathComponent()
+    let loader = ImageLoader(folder: URL(filePath: input).deletingLastPathComponent())
     let bar = ProgressBar("Answering", unit: .items("rows"), isQuiet: modelArguments.quiet)
     var batch = BatchRun(
       input: input,
       sampling: sampling.options,
       inFlight: inFlight,
-      image: { try UserFile.image($0, relativeTo: folder) },
+      image: { try await loader.image($0) },
       progress: { bar.update(done: $0, total: $1) }
     )
     batch.parsesSpecialTokens = parseSpecial
+    var shared: NamedPrompt?
     if let prefix {
-      let folder = URL(filePath: prefix).deletingLastPathComponent()
-      batch.prefix = try PromptJSON.prompt(from: UserFile.read(prefix)) {
-        try UserFile.image($0, relativeTo: folder)
-      }
+      shared = try await PromptArguments.read(messages: prefix, parseSpecial: parseSpecial)
+      batch.prefix = shared?.prompt
     }
     let answers = try BatchOutput(path: output, resumes: resume, replaces: force)
     var options = modelArguments.engineOptions
     options.maxWaiting = max(inFlight, options.maxWaiting)
     let engine = try await modelArguments.loadEngine(model, options: options)
+    try await prefixArguments.load(into: engine)
+    if let shared {
+      do {
+        try await prefixArguments.save(shared.prompt, of: engine, quiet: modelArguments.quiet)
+      } catch {
+        throw shared.naming(error)
+      }
+    }
     try await batch.run(on: engine, output: answers)
     bar.clear()
     await engine.shutDown()

@@ -20,16 +20,19 @@ struct ChatCommand: Subcommand {
   @Argument(help: "A model file (.idfx; default: $IDEFIX_MODEL or the demo model).")
   var modelPath: String?
 
-  @Option(name: .customLong("image"), help: "An image to start with; may be repeated.")
+  @Option(
+    name: .customLong("image"),
+    help: ArgumentHelp("An image to start with; may be repeated.", valueName: "path-or-url")
+  )
   var images: [String] = []
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Model") var model: ModelArguments
 
   func execute() async throws {
-    let engine = try await model.loadEngine(modelPath)
     let conversation = ChatConversation()
-    for path in images { try conversation.attach(path) }
+    for source in images { try await conversation.attach(source) }
+    let engine = try await model.loadEngine(modelPath)
 
     let editor = LineEditor()
     editor.completions = ChatLine.completions
@@ -42,11 +45,10 @@ struct ChatCommand: Subcommand {
       }
     }
     loop: while true {
-      let prompt =
-        conversation.pendingImages > 0 ? "[\(conversation.pendingImages) image] > " : "> "
-      switch editor.read(prompt) {
+      let images = conversation.pendingImages
+      switch editor.read(images > 0 ? "[\(images) image\(images == 1 ? "" : "s")] > " : "> ") {
       case .end: break loop
-      case .interrupted: continue
+      case .interrupted: Terminal.writeError("Ctrl-D or /quit leaves.\n")
       case .line(let line):
         history.append(line)
         do {
@@ -69,13 +71,18 @@ struct ChatCommand: Subcommand {
     case .empty: break
     case .quit: return false
     case .help: Terminal.writeError(ChatLine.instructions)
-    case .image(let path):
-      try conversation.attach(path)
-    case .clear: conversation.clear()
-    case .undo: conversation.undo()
+    case .image(let source): try await conversation.attach(source)
+    case .clear:
+      conversation.clear()
+      tell("Everything is forgotten.")
+    case .undo: tell(conversation.undo() ? "The last message is taken back." : "There is none.")
     case .stats: Terminal.writeError(conversation.statistics(limit: engine.info.contextTokens))
-    case .save(let path): try conversation.save(to: path)
-    case .load(let path): try conversation.load(from: path)
+    case .save(let path):
+      try conversation.save(to: path)
+      tell("\(conversation.messages) messages are kept in \(path).")
+    case .load(let path):
+      try await conversation.load(from: path)
+      tell("The conversation has \(conversation.messages) messages.")
     case .regenerate:
       guard conversation.dropAnswer() else {
         throw CommandFailure(.usage, "There is no answer to make again.")
@@ -86,11 +93,19 @@ struct ChatCommand: Subcommand {
       try await answer(conversation, engine)
     case .unknown(let name):
       throw CommandFailure(.usage, "There is no command /\(name); /help lists them.")
+    case .incomplete(let name):
+      throw CommandFailure(.usage, "/\(name) needs a path behind it.")
     }
     return true
   }
 
+  private func tell(_ text: String) {
+    if !model.quiet { Terminal.writeError(text + "\n") }
+  }
+
   /// Streams the answer to the conversation so far; Ctrl-C ends it and keeps what there is.
+  ///
+  /// Without an answer the question is taken back, its images wait for the next message again.
   private func answer(_ conversation: ChatConversation, _ engine: Engine) async throws {
     let request = GenerationRequest(prompt: try conversation.prompt(), sampling: sampling.options)
     let quiet = model.quiet
@@ -117,16 +132,15 @@ struct ChatCommand: Subcommand {
     do {
       let (text, result) = try await work.value
       Terminal.write("\n")
+      guard result != nil || !text.isEmpty else { throw CancellationError() }
       conversation.hear(text, result: result)
-      if !quiet, let line = conversation.status(limit: engine.info.contextTokens) {
-        Terminal.writeError(line)
-      }
+      if let line = conversation.status(limit: engine.info.contextTokens) { tell(line) }
     } catch is CancellationError {
-      Terminal.write("\n")
-      conversation.hear("", result: nil)
+      conversation.dropQuestion()
+      tell("Stopped; your message is taken back.")
     } catch {
       conversation.dropQuestion()
-      throw error
+      throw conversation.naming(error)
     }
   }
 }
@@ -145,7 +159,9 @@ private struct ChatHistory {
 
   func load() -> [String] {
     let text = (try? String(contentsOf: url, encoding: .utf8)) ?? ""
-    return text.split(separator: "\n").suffix(1000).map(String.init)
+    return text.split(separator: "\n").suffix(1000).map {
+      String($0).replacing("\u{2028}", with: "\n")
+    }
   }
 
   /// Keeps a line; history is a convenience, so a read-only home is no error.
@@ -162,7 +178,8 @@ private struct ChatHistory {
     }
     guard let handle = try? FileHandle(forWritingTo: url) else { return }
     _ = try? handle.seekToEnd()
-    try? handle.write(contentsOf: Data((line + "\n").utf8))
+    // A message of several lines stays one line of the file.
+    try? handle.write(contentsOf: Data((line.replacing("\n", with: "\u{2028}") + "\n").utf8))
     try? handle.close()
   }
 }

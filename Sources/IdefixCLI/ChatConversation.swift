@@ -2,6 +2,7 @@
 
 import Foundation
 import Idefix
+import Images
 
 /// A conversation that grows turn by turn.
 final class ChatConversation {
@@ -33,11 +34,28 @@ final class ChatConversation {
   /// Images that will go with the next message.
   var pendingImages: Int { attached.count }
 
-  /// Shows an image with the next message.
-  func attach(_ path: String) throws {
-    let expanded = (path as NSString).expandingTildeInPath
-    imageBytes[expanded] = try UserFile.read(expanded)
-    attached.append(expanded)
+  /// Messages so far, answers among them.
+  var messages: Int { turns.count }
+
+  /// Shows an image with the next message; refuses what is none.
+  func attach(_ source: String) async throws {
+    let isAddress = ["http://", "https://", "file://", "data:"].contains { source.hasPrefix($0) }
+    // Whole paths, so that a kept conversation can be read from anywhere.
+    let name =
+      isAddress
+      ? source : URL(filePath: (source as NSString).expandingTildeInPath).standardizedFileURL.path
+    try await read(name, ImageLoader(isTrusted: true))
+    attached.append(name)
+  }
+
+  private func read(_ name: String, _ loader: ImageLoader) async throws {
+    guard case .encoded(let bytes) = try await loader.image(name).content else { return }
+    do {
+      _ = try ImageDecoder.decode(bytes)
+    } catch {
+      throw CommandFailure(.data, "\(name): \(error)")
+    }
+    imageBytes[name] = bytes
   }
 
   /// Adds a message of the user, with the images attached before.
@@ -73,26 +91,33 @@ final class ChatConversation {
     return true
   }
 
-  /// Takes back the last message.
+  /// Takes back the last message; its images go with the next one.
   func dropQuestion() {
-    if turns.last?.role == "user" { turns.removeLast() }
+    guard let last = turns.last, last.role == "user" else { return }
+    turns.removeLast()
+    attached = last.content.compactMap(\.imageUrl?.url) + attached
   }
 
-  /// Takes back the last message and its answer.
-  func undo() {
+  /// Takes back the last message and its answer; false if there is none.
+  func undo() -> Bool {
     _ = dropAnswer()
-    dropQuestion()
+    guard turns.last?.role == "user" else { return false }
+    turns.removeLast()
+    return true
   }
 
   /// The conversation as a prompt.
   func prompt() throws -> Prompt {
     .chat(
       try turns.map { turn in
-        ChatMessage(
-          role: turn.role == "user" ? .user : .assistant,
-          content: try turn.content.map { part in
-            guard let path = part.imageUrl?.url else { return .text(part.text ?? "") }
-            return .image(.encoded(try imageBytes[path] ?? UserFile.read(path)))
+        guard let role = ChatMessage.Role(rawValue: turn.role) else {
+          throw CommandFailure(.data, "There is no role \(turn.role).")
+        }
+        return ChatMessage(
+          role: role,
+          content: turn.content.map { part in
+            guard let name = part.imageUrl?.url else { return .text(part.text ?? "") }
+            return .image(.encoded(imageBytes[name] ?? []))
           }
         )
       }
@@ -111,28 +136,39 @@ final class ChatConversation {
   }
 
   /// Replaces the conversation by a kept one.
-  func load(from path: String) throws {
+  func load(from path: String) async throws {
     let bytes = try UserFile.read(path)
-    guard let kept = try? JSONDecoder().decode([Turn].self, from: Data(bytes)) else {
-      throw CommandFailure(.data, "\(path) is not a kept conversation.")
-    }
-    for source in kept.flatMap(\.content).compactMap(\.imageUrl?.url) {
-      imageBytes[source] = try UserFile.read(source)
+    guard let kept = try? JSONDecoder().decode([Turn].self, from: Data(bytes)),
+      kept.allSatisfy({ ChatMessage.Role(rawValue: $0.role) != nil })
+    else { throw CommandFailure(.data, "\(path) is not a kept conversation.") }
+    let loader = ImageLoader(folder: URL(filePath: path).deletingLastPathComponent())
+    for name in kept.flatMap(\.content).compactMap(\.imageUrl?.url) {
+      try await read(name, loader)
     }
     clear()
     turns = kept
   }
 
-  /// One line after an answer: context used, speed.
+  /// One line after an answer: context used, speed; dim on a terminal.
   func status(limit: Int) -> String? {
     guard let result = lastResult else { return nil }
     let used = result.prompt.tokens.count + result.receipt.generatedTokens
-    return String(
-      format: "\u{1b}[2m%d of %d tokens used, %.1f tok/s\u{1b}[0m\n",
+    let line = String(
+      format: "%d of %d tokens used, %.1f tok/s",
       used,
       limit,
       result.receipt.decodeTokensPerSecond
     )
+    return Terminal.showsProgress ? "\u{1b}[2m\(line)\u{1b}[0m" : line
+  }
+
+  /// The same error, naming the file where it is about an image.
+  func naming(_ error: any Error) -> any Error {
+    let names = turns.flatMap(\.content).compactMap(\.imageUrl?.url) + attached
+    guard case EngineError.invalidImage(let index, let reason) = error,
+      names.indices.contains(index)
+    else { return error }
+    return CommandFailure(.data, "\(names[index]) cannot be used: \(reason).")
   }
 
   /// What `/stats` prints.

@@ -11,6 +11,8 @@ enum ChatLine {
   case load(String)
   case clear, undo, regenerate, stats, help, quit
   case unknown(String)
+  /// A command without the path that it needs.
+  case incomplete(String)
 
   /// Reads a line; commands begin with a slash.
   init(_ line: String) {
@@ -28,6 +30,7 @@ enum ChatLine {
     case "image" where !path.isEmpty: self = .image(path)
     case "save" where !path.isEmpty: self = .save(path)
     case "load" where !path.isEmpty: self = .load(path)
+    case "image", "save", "load": self = .incomplete(name)
     case "clear": self = .clear
     case "undo": self = .undo
     case "regen": self = .regenerate
@@ -39,14 +42,14 @@ enum ChatLine {
   }
 
   static let instructions = """
-    /image PATH   show the model an image with your next message (Tab completes paths)
+    /image PATH   show the model an image, a file or a web address, with your next message
     /clear        forget everything
     /undo         take back your last message and its answer
     /regen        answer the last message again
     /save FILE    keep the conversation as JSON
     /load FILE    go on with a kept conversation
     /stats        tokens and speed so far
-    Ctrl-C stops an answer; Ctrl-D or /quit leaves.
+    Tab completes commands and paths. Ctrl-C stops an answer; Ctrl-D or /quit leaves.
 
     """
 

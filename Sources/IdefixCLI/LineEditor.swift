@@ -1,6 +1,6 @@
 // Line editing on a terminal: cursor keys, history, deletion, completion with Tab. Text is kept as
-// characters, so that one key press removes one character whatever its bytes. Falls back to plain
-// lines where standard input is no terminal.
+// characters, so that one key press removes one character whatever its bytes. What is pasted goes into the line with
+// its line ends, and is not sent before Return is pressed. Falls back to plain lines where standard input is no terminal.
 
 import Glibc
 
@@ -46,7 +46,12 @@ final class LineEditor {
     raw.c_lflag &= ~tcflag_t(ICANON | ECHO | ISIG | IEXTEN)
     raw.c_iflag &= ~tcflag_t(IXON | ICRNL)
     tcsetattr(STDIN_FILENO, TCSADRAIN, &raw)
-    defer { tcsetattr(STDIN_FILENO, TCSADRAIN, &saved) }
+    // The terminal marks the ends of what is pasted from here on.
+    Terminal.writeError("\u{1b}[?2004h")
+    defer {
+      Terminal.writeError("\u{1b}[?2004l")
+      tcsetattr(STDIN_FILENO, TCSADRAIN, &saved)
+    }
 
     self.prompt = prompt
     text = []
@@ -67,6 +72,7 @@ final class LineEditor {
 
   private enum Key {
     case character(Character)
+    case pasted(String)
     case enter, tab, backspace, delete, left, right, up, down, home, end
     case wordLeft, wordRight, deleteWord, deleteToEnd, deleteLine, clearScreen
     case interrupt, endOfInput, ignored
@@ -130,12 +136,23 @@ final class LineEditor {
         case "1", "7": return .home
         case "3": return .delete
         case "4", "8": return .end
+        case "200": return .pasted(readPaste())
         default: return .ignored
         }
       default: return .ignored
       }
     }
     return .ignored
+  }
+
+  /// The text up to the mark of its end, line ends as `\n`, without other control characters.
+  private func readPaste() -> String {
+    let end = Array("\u{1b}[201~".utf8)
+    var bytes: [UInt8] = []
+    while !bytes.suffix(end.count).elementsEqual(end), let byte = readByte() { bytes.append(byte) }
+    let text = String(decoding: bytes.dropLast(end.count), as: UTF8.self)
+      .replacing("\r\n", with: "\n").replacing("\r", with: "\n").replacing("\t", with: "  ")
+    return String(text.filter { $0 == "\n" || ($0.unicodeScalars.first?.value ?? 0) >= 0x20 })
   }
 
   private func readCharacter(startingWith first: UInt8) -> Key {
@@ -155,7 +172,8 @@ final class LineEditor {
     case .enter: return .line(String(text))
     case .interrupt: return .interrupted
     case .endOfInput: return .end
-    case .character(let character): insert(character)
+    case .character(let character): insert(String(character))
+    case .pasted(let text): insert(text)
     case .backspace where cursor > 0:
       cursor -= 1
       text.remove(at: cursor)
@@ -183,10 +201,10 @@ final class LineEditor {
     return nil
   }
 
-  private func insert(_ character: Character) {
+  private func insert(_ string: String) {
     // A combining mark joins the character before it; the array must follow.
     let before = String(text[..<cursor])
-    let joined = Array(before + String(character))
+    let joined = Array(before + string)
     text = joined + text[cursor...]
     cursor = joined.count
   }
@@ -235,7 +253,7 @@ final class LineEditor {
   private func redraw() {
     var size = winsize()
     let known = ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0
-    let width = max(20, known ? Int(size.ws_col) : 80) - columns(prompt) - 1
+    let width = max(2, (known ? Int(size.ws_col) : 80) - columns(prompt) - 1)
     var start = cursor
     var used = 0
     while start > 0, used + columns(String(text[start - 1])) <= width {
@@ -248,7 +266,8 @@ final class LineEditor {
       total += columns(String(text[end]))
       end += 1
     }
-    var output = "\r\u{1b}[K" + prompt + String(text[start..<end])
+    let shown = String(text[start..<end].map { $0 == "\n" ? "⏎" : $0 })
+    var output = "\r\u{1b}[K" + prompt + shown
     if total > used { output += "\u{1b}[\(total - used)D" }
     Terminal.writeError(output)
   }

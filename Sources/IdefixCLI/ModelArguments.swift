@@ -3,6 +3,7 @@
 import ArgumentParser
 import Foundation
 import Idefix
+import Kernels
 
 /// The options that work everywhere a model runs.
 struct ModelArguments: ParsableArguments {
@@ -27,6 +28,10 @@ struct ModelArguments: ParsableArguments {
   func validate() throws {
     if let threads, !(1...1024).contains(threads) {
       throw ValidationError("--threads must be between 1 and 1024.")
+    }
+    if let isa, !ISA.available.contains(where: { $0.rawValue == isa }) {
+      let known = ISA.available.map(\.rawValue).joined(separator: ", ")
+      throw ValidationError("--isa must be one of \(known) on this machine.")
     }
     if let contextTokens, contextTokens < 1 {
       throw ValidationError("--context must be at least 1.")

@@ -9,8 +9,8 @@ struct PromptArguments: ParsableArguments {
   @Option(
     name: .customLong("image"),
     help: ArgumentHelp(
-      "An image file (JPEG, PNG, WebP or GIF); images precede the prompt, in order.",
-      valueName: "path"
+      "An image: a file (JPEG, PNG, WebP or GIF) or a web address; images precede the prompt, in order.",
+      valueName: "path-or-url"
     )
   )
   var images: [String] = []
@@ -45,32 +45,18 @@ struct PromptArguments: ParsableArguments {
     }
   }
 
-  /// The prompt for a model: `text` is the PROMPT argument, if there was one, and `isInstruct` says
-  /// whether the model takes turns by default.
-  func prompt(text: String?, isInstruct: Bool) throws -> NamedPrompt {
+  /// Reads the prompt and its images; `text` is the PROMPT argument, if there was one.
+  func read(text: String?) async throws -> NamedPrompt {
     if let messages {
       guard text == nil else {
         throw CommandFailure(.usage, "--messages holds the whole prompt; PROMPT must not be given.")
       }
-      let folder = URL(filePath: messages).deletingLastPathComponent()
-      var names: [String] = []
-      var prompt: Prompt
-      do {
-        prompt = try PromptJSON.prompt(from: UserFile.read(messages)) { source in
-          names.append(source)
-          return try UserFile.image(source, relativeTo: folder)
-        }
-      } catch EngineError.invalidPrompt(let reason) {
-        throw CommandFailure(.data, "\(messages) holds no messages: \(reason).")
-      }
-      prompt.parsesSpecialTokens = parseSpecial
-      return NamedPrompt(prompt: prompt, imageNames: names)
+      return try await Self.read(messages: messages, parseSpecial: parseSpecial)
     }
     var parts: [PromptPart] = []
     var names = images
-    for path in images {
-      parts.append(.image(.encoded(try UserFile.read(path))))
-    }
+    let named = ImageLoader(isTrusted: true)
+    for source in images { parts.append(.image(try await named.image(source))) }
     if let text = try promptFile.map(UserFile.text) ?? text {
       if markdown {
         for piece in MarkdownPrompt.pieces(of: text) {
@@ -78,7 +64,7 @@ struct PromptArguments: ParsableArguments {
           case .text(let text): parts.append(.text(text))
           case .image(let source):
             names.append(source)
-            parts.append(.image(try UserFile.image(source, relativeTo: nil)))
+            parts.append(.image(try await ImageLoader().image(source)))
           }
         }
       } else {
@@ -88,11 +74,25 @@ struct PromptArguments: ParsableArguments {
     guard !parts.isEmpty else {
       throw CommandFailure(.usage, "There is nothing to ask: give a PROMPT, --image or --messages.")
     }
-    var prompt =
-      isInstruct && !raw
-      ? Prompt.chat([ChatMessage(role: .user, content: parts)]) : Prompt.interleaved(parts)
+    var prompt = Prompt.interleaved(parts)
     prompt.parsesSpecialTokens = parseSpecial
-    return NamedPrompt(prompt: prompt, imageNames: names)
+    return NamedPrompt(prompt: prompt, imageNames: names, takesTurn: !raw)
+  }
+
+  /// Reads a file of messages or of a raw prompt; image paths are relative to it.
+  static func read(messages path: String, parseSpecial: Bool = false) async throws -> NamedPrompt {
+    let loader = ImageLoader(folder: URL(filePath: path).deletingLastPathComponent())
+    var names: [String] = []
+    do {
+      var prompt = try await PromptJSON.prompt(from: UserFile.read(path)) { source in
+        names.append(source)
+        return try await loader.image(source)
+      }
+      prompt.parsesSpecialTokens = parseSpecial
+      return NamedPrompt(prompt: prompt, imageNames: names, takesTurn: false)
+    } catch EngineError.invalidPrompt(let reason) {
+      throw CommandFailure(.data, "\(path) holds no messages: \(reason).")
+    }
   }
 }
 
@@ -100,6 +100,16 @@ struct PromptArguments: ParsableArguments {
 struct NamedPrompt {
   let prompt: Prompt
   let imageNames: [String]
+  /// Whether an instruct model gets a turn around it.
+  let takesTurn: Bool
+
+  /// The prompt as an instruct model takes it.
+  var asTurn: Prompt {
+    guard takesTurn, case .interleaved(let parts) = prompt.content else { return prompt }
+    var turn = Prompt.chat([ChatMessage(role: .user, content: parts)])
+    turn.parsesSpecialTokens = prompt.parsesSpecialTokens
+    return turn
+  }
 
   /// The same error, naming the file where it is about an image.
   func naming(_ error: any Error) -> any Error {
@@ -160,24 +170,6 @@ enum UserFile {
   /// Everything on standard input.
   static func readStandardInput() throws -> [UInt8] {
     try bytes(of: .standardInput, named: "Standard input")
-  }
-
-  /// An image named in a messages file or in markdown: a path, a `file:` or a `data:` URI.
-  static func image(_ source: String, relativeTo folder: URL?) throws -> ImageInput {
-    if source.hasPrefix("data:") {
-      guard let marker = source.range(of: ";base64,"),
-        let data = Data(base64Encoded: String(source[marker.upperBound...]))
-      else { throw CommandFailure(.data, "A data: URI is not base64.") }
-      return .encoded(Array(data))
-    }
-    if source.hasPrefix("http://") || source.hasPrefix("https://") {
-      throw CommandFailure(
-        .usage,
-        "Images are not fetched from the network here; download \(source) first."
-      )
-    }
-    let path = source.hasPrefix("file://") ? URL(string: source)?.path ?? source : source
-    return .encoded(try read(folder.map { URL(filePath: path, relativeTo: $0).path } ?? path))
   }
 
   private static func bytes(of handle: FileHandle, named name: String) throws -> [UInt8] {

@@ -10,6 +10,9 @@ struct RunCommand: Subcommand {
     commandName: "run",
     abstract: "Answer one prompt with images.",
     discussion: """
+      Examples that many prompts share are computed once: --save-prefix keeps a prompt's state, and
+      --prefix-pack starts from it.
+
       Example: idefix run idefics-9b-instruct.idfx --image dog.jpg "What is in this image?"
       """
   )
@@ -25,6 +28,7 @@ struct RunCommand: Subcommand {
   @OptionGroup(title: "Prompt") var promptArguments: PromptArguments
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Answer") var answerArguments: AnswerArguments
+  @OptionGroup(title: "Shared prefix") var prefixArguments: PrefixArguments
   @OptionGroup(title: "Model") var model: ModelArguments
 
   @Flag(help: "Print one JSON document instead of text.")
@@ -33,16 +37,23 @@ struct RunCommand: Subcommand {
   @Flag(help: "Print timings and memory to stderr afterwards.")
   var stats = false
 
+  func validate() throws { _ = try ModelAndPrompt(words) }
+
   func execute() async throws {
     let names = try ModelAndPrompt(words)
-    let start = ContinuousClock.now
-    let engine = try await model.loadEngine(names.model)
-    let loadTime = ContinuousClock.now - start
-    let prompt = try promptArguments.prompt(text: names.prompt, isInstruct: engine.info.isInstruct)
+    // What is cheap to find wrong is found before a large model is loaded.
+    let path = try ModelPath.resolve(names.model)
+    let prompt = try await promptArguments.read(text: names.prompt)
     var request = GenerationRequest(prompt: prompt.prompt, sampling: sampling.options)
     try answerArguments.apply(to: &request)
+    let start = ContinuousClock.now
+    let engine = try await model.loadEngine(path)
+    let loadTime = ContinuousClock.now - start
+    if engine.info.isInstruct { request.prompt = prompt.asTurn }
     let result: GenerationResult
     do {
+      try await prefixArguments.load(into: engine)
+      try await prefixArguments.save(request.prompt, of: engine, quiet: model.quiet)
       result = try await stream(request, from: engine)
     } catch {
       throw prompt.naming(error)

@@ -8,7 +8,8 @@ struct SamplingArguments: ParsableArguments {
   @Option(help: "Most tokens to generate.")
   var maxTokens = 256
 
-  @Option(help: "Divides the scores; 0 is greedy.")
+  // Negative values are taken as values, not as options, so that what is wrong with them can be said.
+  @Option(parsing: .unconditional, help: "Divides the scores; 0 is greedy.")
   var temperature = 0.0
 
   @Option(help: "Keep the k best tokens.")
@@ -26,10 +27,10 @@ struct SamplingArguments: ParsableArguments {
   @Option(help: "Divides the score of every token seen before.")
   var repetitionPenalty = 1.0
 
-  @Option(help: "Subtracted for each time the answer has the token.")
+  @Option(parsing: .unconditional, help: "Subtracted for each time the answer has the token.")
   var frequencyPenalty = 0.0
 
-  @Option(help: "Subtracted if the answer has the token.")
+  @Option(parsing: .unconditional, help: "Subtracted if the answer has the token.")
   var presencePenalty = 0.0
 
   @Option(help: "ID=VALUE, added to the score of a token; may be repeated.")

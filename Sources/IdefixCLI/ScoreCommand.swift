@@ -33,10 +33,13 @@ struct ScoreCommand: Subcommand {
   @Flag(help: "Print one JSON document instead of a table.")
   var json = false
 
+  func validate() throws { _ = try ModelAndPrompt(words) }
+
   func execute() async throws {
     let names = try ModelAndPrompt(words)
-    let engine = try await model.loadEngine(names.model)
-    let prompt = try promptArguments.prompt(text: names.prompt, isInstruct: false)
+    let path = try ModelPath.resolve(names.model)
+    let prompt = try await promptArguments.read(text: names.prompt)
+    let engine = try await model.loadEngine(path)
     let scored: [ScoredToken]
     do {
       scored = try await engine.score(ScoreRequest(prompt: prompt.prompt, top: top))

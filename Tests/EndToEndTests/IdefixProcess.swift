@@ -13,10 +13,11 @@ struct IdefixProcess {
   static let binary = URL(filePath: CommandLine.arguments[0]).deletingLastPathComponent()
     .appending(path: "idefix")
 
-  /// Runs `idefix` with `arguments` and waits for it.
+  /// Runs `idefix` with `arguments` and `input` on its standard input, and waits for it.
   static func run(
     _ arguments: [String],
-    environment: [String: String] = [:]
+    environment: [String: String] = [:],
+    input: String = ""
   ) throws -> IdefixProcess {
     let process = Process()
     process.executableURL = binary
@@ -29,7 +30,8 @@ struct IdefixProcess {
     for file in [output, errors] {
       _ = FileManager.default.createFile(atPath: file.path, contents: nil)
     }
-    process.standardInput = FileHandle.nullDevice
+    try folder.write(Array(input.utf8), to: "stdin")
+    process.standardInput = try FileHandle(forReadingFrom: URL(filePath: folder("stdin")))
     process.standardOutput = try FileHandle(forWritingTo: output)
     process.standardError = try FileHandle(forWritingTo: errors)
     try process.run()

@@ -27,7 +27,7 @@ import Testing
 
   private func load(_ reference: String) -> ImageInput { .encoded(Array(reference.utf8)) }
 
-  @Test func chatMessagesAreRead() throws {
+  @Test func chatMessagesAreRead() async throws {
     let json = """
       [{"role":"system","content":"Be brief."},
        {"role":"user","name":null,"content":[{"type":"text","text":"What?"},
@@ -37,15 +37,15 @@ import Testing
       ChatMessage(role: .system, text: "Be brief."),
       ChatMessage(role: .user, content: [.text("What?"), .image(load("a.png"))]),
     ]
-    #expect(try PromptJSON.prompt(from: Array(json.utf8), image: load) == .chat(messages))
+    #expect(try await PromptJSON.prompt(from: Array(json.utf8), image: load) == .chat(messages))
     let wrapped = Array("{\"messages\":\(json)}".utf8)
-    #expect(try PromptJSON.prompt(from: wrapped, image: load) == .chat(messages))
+    #expect(try await PromptJSON.prompt(from: wrapped, image: load) == .chat(messages))
   }
 
-  @Test func rawPromptsAreRead() throws {
+  @Test func rawPromptsAreRead() async throws {
     let json = #"{"prompt":[{"image":"b.jpg"},{"text":"Caption:"}]}"#
     #expect(
-      try PromptJSON.prompt(from: Array(json.utf8), image: load)
+      try await PromptJSON.prompt(from: Array(json.utf8), image: load)
         == .interleaved([.image(load("b.jpg")), .text("Caption:")])
     )
   }
@@ -56,14 +56,16 @@ import Testing
     #"[{"role":"user","content":[{"type":"text"}]}]"#,
     #"[{"role":"user","content":[{"type":"video","text":"x"}]}]"#,
   ])
-  func otherDocumentsAreRefused(json: String) {
-    #expect(throws: EngineError.self) {
-      try PromptJSON.prompt(from: Array(json.utf8), image: load)
+  func otherDocumentsAreRefused(json: String) async {
+    await #expect(throws: EngineError.self) {
+      try await PromptJSON.prompt(from: Array(json.utf8), image: load)
     }
   }
 
-  @Test func deepNestingIsRefused() {
+  @Test func deepNestingIsRefused() async {
     let json = Array(String(repeating: "[", count: 100_000).utf8)
-    #expect(throws: EngineError.self) { try PromptJSON.prompt(from: json, image: load) }
+    await #expect(throws: EngineError.self) {
+      try await PromptJSON.prompt(from: json, image: load)
+    }
   }
 }

@@ -21,11 +21,11 @@ public struct BatchRow: Sendable {
     path: String,
     sampling: SamplingOptions,
     prefix: Prompt?,
-    image: (String) throws -> ImageInput
-  ) throws {
+    image: (String) async throws -> ImageInput
+  ) async throws {
     let fields = try JSONRow.decode(Fields.self, Data(json), path: path, line: line)
     id = fields.id?.text ?? String(line)
-    var prompt = try PromptJSON.prompt(from: json, image: image)
+    var prompt = try await PromptJSON.prompt(from: json, image: image)
     switch (prefix?.content, prompt.content) {
     case (nil, _): break
     case (.interleaved(let before), .interleaved(let parts)):

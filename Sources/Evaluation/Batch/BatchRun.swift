@@ -17,7 +17,7 @@ public struct BatchRun: Sendable {
   /// Rows in flight.
   public var inFlight: Int
   /// Loads what an image reference names.
-  public var image: @Sendable (String) throws -> ImageInput
+  public var image: @Sendable (String) async throws -> ImageInput
   /// Told how many of all rows are done.
   public var progress: @Sendable (_ done: Int, _ total: Int) -> Void
 
@@ -26,7 +26,7 @@ public struct BatchRun: Sendable {
     input: String,
     sampling: SamplingOptions,
     inFlight: Int,
-    image: @escaping @Sendable (String) throws -> ImageInput,
+    image: @escaping @Sendable (String) async throws -> ImageInput,
     progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Void
   ) {
     self.input = input
@@ -77,7 +77,7 @@ public struct BatchRun: Sendable {
   ) async throws -> BatchAnswer {
     let id = try rowID(bytes, line)
     do {
-      var row = try BatchRow(
+      var row = try await BatchRow(
         json: bytes,
         line: line,
         path: input,

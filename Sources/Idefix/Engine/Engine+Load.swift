@@ -32,8 +32,22 @@ extension Engine {
     } catch let error as EngineError {
       throw error
     } catch {
-      throw EngineError.invalidModel(path: path, reason: "\(error)")
+      throw EngineError.invalidModel(path: path, reason: Self.clause("\(error)", of: path))
     }
+  }
+
+  /// A sentence about a file as a clause: without its name, and without a full stop.
+  private static func clause(_ sentence: String, of path: String) -> String {
+    var clause = sentence[...]
+    if clause.hasPrefix(path + ": ") {
+      clause = clause.dropFirst(path.count + 2)
+      for verb in ["is ", "has "] where clause.hasPrefix(verb) { return trimmed("it " + clause) }
+    }
+    return trimmed(clause)
+  }
+
+  private static func trimmed(_ text: some StringProtocol) -> String {
+    text.hasSuffix(".") ? String(text.dropLast()) : String(text)
   }
 
   private static func load(_ file: ModelFile, options: EngineOptions) async throws -> Engine {

@@ -17,8 +17,8 @@ public enum PromptJSON {
   /// - Throws: ``EngineError/invalidPrompt(reason:)``, or what `image` throws.
   public static func prompt(
     from json: [UInt8],
-    image: (String) throws -> ImageInput
-  ) throws -> Prompt {
+    image: (String) async throws -> ImageInput
+  ) async throws -> Prompt {
     guard json.count <= maximumBytes else {
       throw EngineError.invalidPrompt(reason: "the JSON document is too long")
     }
@@ -30,17 +30,20 @@ public enum PromptJSON {
     }
     switch document {
     case .messages(let messages):
-      return .chat(
-        try messages.map { message in
-          guard let role = ChatMessage.Role(rawValue: message.role) else {
-            throw EngineError.invalidPrompt(
-              reason: "a message's role must be system, user or assistant"
-            )
-          }
-          return ChatMessage(role: role, content: try message.content.parts(image))
+      var turns: [ChatMessage] = []
+      for message in messages {
+        guard let role = ChatMessage.Role(rawValue: message.role) else {
+          throw EngineError.invalidPrompt(
+            reason: "a message's role must be system, user or assistant"
+          )
         }
-      )
-    case .prompt(let items): return .interleaved(try items.map { try $0.part(image) })
+        turns.append(ChatMessage(role: role, content: try await message.content.parts(image)))
+      }
+      return .chat(turns)
+    case .prompt(let items):
+      var parts: [PromptPart] = []
+      for item in items { parts.append(try await item.part(image)) }
+      return .interleaved(parts)
     }
   }
 
@@ -80,10 +83,13 @@ public enum PromptJSON {
       }
     }
 
-    func parts(_ image: (String) throws -> ImageInput) throws -> [PromptPart] {
+    func parts(_ image: (String) async throws -> ImageInput) async throws -> [PromptPart] {
       switch self {
-      case .text(let text): [.text(text)]
-      case .parts(let parts): try parts.map { try $0.part(image) }
+      case .text(let text): return [.text(text)]
+      case .parts(let contents):
+        var parts: [PromptPart] = []
+        for content in contents { parts.append(try await content.part(image)) }
+        return parts
       }
     }
   }
@@ -100,10 +106,10 @@ public enum PromptJSON {
       case imageURL = "image_url"
     }
 
-    func part(_ image: (String) throws -> ImageInput) throws -> PromptPart {
+    func part(_ image: (String) async throws -> ImageInput) async throws -> PromptPart {
       switch (type, text, imageURL) {
       case ("text", let text?, _): return .text(text)
-      case ("image_url", _, let imageURL?): return .image(try image(imageURL.url))
+      case ("image_url", _, let imageURL?): return .image(try await image(imageURL.url))
       default:
         throw EngineError.invalidPrompt(
           reason: "a part must be {type: text, text} or {type: image_url, image_url: {url}}"
@@ -116,10 +122,10 @@ public enum PromptJSON {
     var text: String?
     var image: String?
 
-    func part(_ load: (String) throws -> ImageInput) throws -> PromptPart {
+    func part(_ load: (String) async throws -> ImageInput) async throws -> PromptPart {
       switch (text, image) {
       case (let text?, nil): return .text(text)
-      case (nil, let image?): return .image(try load(image))
+      case (nil, let image?): return .image(try await load(image))
       default:
         throw EngineError.invalidPrompt(reason: "each item must have either text or image")
       }
