@@ -10,10 +10,11 @@ import Tokenizers
 ///
 /// ```swift
 /// let engine = try await Engine.load(from: "idefics-9b-instruct.idfx")
-/// let prompt = Prompt.chat([
-///   ChatMessage(role: .user, content: [.image(.encoded(jpeg)), .text("What is in this image?")])
-/// ])
-/// for try await event in engine.generate(GenerationRequest(prompt: prompt)) {
+/// let question = ChatMessage(
+///   role: .user,
+///   content: [.image(try .file("dog.jpg")), .text("What is in this image?")]
+/// )
+/// for try await event in engine.generate(GenerationRequest(prompt: .chat([question]))) {
 ///   if case .token(let token) = event { print(token.text, terminator: "") }
 /// }
 /// ```
@@ -94,12 +95,23 @@ public final class Engine: Sendable {
 
   /// Answers a request.
   ///
-  /// Events come as they happen; ending the iteration (or its task) cancels the request. Refused
-  /// requests throw an ``EngineError`` from the stream before the first event.
+  /// Events come as they happen. Cancelling the task that iterates, or letting go of the stream, cancels the
+  /// request. Refused requests throw an ``EngineError`` from the stream before the first event.
   public func generate(
     _ request: GenerationRequest
   ) -> AsyncThrowingStream<GenerationEvent, any Error> {
     events { preparer throws(EngineError) in try preparer.prepare(request) }
+  }
+
+  /// Answers a request and returns everything about it once it is complete.
+  ///
+  /// - Throws: An ``EngineError``, or `CancellationError` if the task was cancelled.
+  public func result(of request: GenerationRequest) async throws -> GenerationResult {
+    for try await event in generate(request) {
+      if case .finished(let result) = event { return result }
+    }
+    try Task.checkCancellation()
+    throw EngineError.internalFailure(reason: "a request ended without a result")
   }
 
   /// Log-probabilities of every token of a prompt, images included; the first token's is `nil`.

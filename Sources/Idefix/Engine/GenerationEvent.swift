@@ -121,6 +121,9 @@ public struct GenerationResult: Sendable, Equatable {
   public var prompt: PromptInfo
   /// Where time and bytes went.
   public var receipt: CostReceipt
+
+  /// The first answer's text as a person reads it: without the space that joined it to the prompt.
+  public var text: String { String((sequences.first?.text ?? "").trimmingPrefix(" ")) }
 }
 
 /// What the engine tells about a request.

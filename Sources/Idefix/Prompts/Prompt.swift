@@ -1,6 +1,8 @@
 // What a user asks: text and images in order, or a conversation. Plain values: rendering them to token
 // ids is PromptRenderer's work, reading them from JSON PromptJSON's, from markdown MarkdownPrompt's.
 
+import WeightFiles
+
 /// An image of a prompt.
 public struct ImageInput: Sendable, Equatable {
   /// The two ways to give an image.
@@ -16,6 +18,16 @@ public struct ImageInput: Sendable, Equatable {
 
   /// An image file's bytes.
   public static func encoded(_ bytes: [UInt8]) -> ImageInput { .init(content: .encoded(bytes)) }
+
+  /// Largest image file that is read, in bytes.
+  public static let maximumFileBytes = 256 << 20
+
+  /// The bytes of the image file at `path`.
+  ///
+  /// - Throws: What the file system said. Whether it is an image is found out by the request.
+  public static func file(_ path: String) throws -> ImageInput {
+    .encoded(try InputFile.contents(of: path, limit: maximumFileBytes))
+  }
 
   /// Pixels that were processed already: `[3, size, size]`.
   public static func pixels(_ values: [Float]) -> ImageInput { .init(content: .pixels(values)) }
