@@ -6,7 +6,7 @@ import Tensors
 import WeightFiles
 
 /// The tensors of a checkpoint, exact.
-struct CheckpointTensors: TensorSource {
+struct CheckpointTensors: WeightSource {
   /// Reads and packs.
   let maker: BlockMaker
 

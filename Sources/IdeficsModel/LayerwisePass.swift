@@ -93,7 +93,7 @@ package final class LayerwisePass {
 
   /// Embeds the prompts and encodes their images; vision weights are let go of afterwards.
   package init(
-    source: any TensorSource,
+    source: any WeightSource,
     configuration c: Configuration,
     compute: ComputeContext,
     prompts: [LayerwisePrompt],
@@ -314,9 +314,9 @@ package final class LayerwisePass {
         throw ModelError.invalidImageSize(height: pixels.height, width: pixels.width)
       }
       let start = index * c.imageStates
-      vision.encode(pixels, compute, visionScratch, nil)
+      try vision.encode(pixels, compute, visionScratch, nil)
       if let (perceiver, activations) = resampler {
-        perceiver.resample(visionScratch.x, compute, activations, nil)
+        try perceiver.resample(visionScratch.x, compute, activations, nil)
         copy(activations.states, from: 0, rows: c.imageStates, to: &states, at: start)
       } else {
         copy(visionScratch.x, from: 0, rows: c.imageStates, to: &states, at: start)

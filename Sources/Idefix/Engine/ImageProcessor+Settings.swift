@@ -18,13 +18,17 @@ extension ImageProcessor {
   /// checkpoints.
   ///
   /// - Parameters:
-  ///   - json: the file's bytes.
+  ///   - json: the file's bytes; `nil` where there is no such file.
   ///   - imageSize: side of the model's pictures.
   ///   - path: the model, for errors.
   /// - Throws: `EngineError.invalidModel`.
-  package init(json: [UInt8], imageSize: Int, path: String) throws(EngineError) {
+  package init(json: [UInt8]?, imageSize: Int, path: String) throws(EngineError) {
     func bad(_ reason: String) -> EngineError {
       .invalidModel(path: path, reason: "its preprocessor_config.json " + reason)
+    }
+    guard let json else {
+      self.init(imageSize: imageSize)
+      return
     }
     guard let settings = try? JSONDecoder().decode(Settings.self, from: Data(json)) else {
       throw bad("cannot be read")

@@ -27,11 +27,11 @@ struct ModelFile: Sendable {
     for name in Tokenizer.fileNames { files[name] = try file.embeddedFile(name) }
     tokenizer = try Tokenizer(files: files)
     let preprocessor = try file.embeddedFile("preprocessor_config.json")
-    let imageSize = configuration.vision.imageSize
-    processor =
-      try preprocessor.map { json throws(EngineError) in
-        try ImageProcessor(json: json, imageSize: imageSize, path: path)
-      } ?? ImageProcessor(imageSize: imageSize)
+    processor = try ImageProcessor(
+      json: preprocessor,
+      imageSize: configuration.vision.imageSize,
+      path: path
+    )
   }
 
   /// Name of the recipe, or `custom`.

@@ -32,9 +32,10 @@ package struct RequestPreparer: Sendable {
   /// A preparer for a checkpoint that has not been converted, by its companion files.
   package init(files: [String: [UInt8]], configuration: Configuration) throws {
     let tokenizer = try Tokenizer(files: files.filter { Tokenizer.fileNames.contains($0.key) })
-    let processor = try ModelFile.processor(
-      files["preprocessor_config.json"],
-      imageSize: configuration.vision.imageSize
+    let processor = try ImageProcessor(
+      json: files["preprocessor_config.json"],
+      imageSize: configuration.vision.imageSize,
+      path: "the checkpoint"
     )
     self.init(
       renderer: PromptRenderer(tokenizer: tokenizer),
