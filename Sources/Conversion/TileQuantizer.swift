@@ -231,13 +231,13 @@ struct TileQuantizer: ~Copyable {
       for k in stride(from: index &* group, to: (index &+ 1) &* group, by: 4) {
         var word = SIMD16<UInt32>()
         for byte in 0..<4 {
-          let code = (x[k &+ byte] * inverse + rounding) - rounding
-          let difference = x[k &+ byte] - scale * code
+          let position = x[k &+ byte] * inverse + rounding
+          let difference = x[k &+ byte] - scale * (position - rounding)
           error += difference * difference
-          for lane in 0..<16 {
-            let bits = UInt32(UInt8(truncatingIfNeeded: Int32(code[lane])))
-            word[lane] |= bits << UInt32(8 &* byte)
-          }
+          // The low byte of the rounded sum is the code, in two's complement.
+          var bits = SIMD16<UInt32>()
+          for lane in 0..<16 { bits[lane] = position[lane].bitPattern }
+          word |= (bits & SIMD16(repeating: 0xff)) &<< SIMD16(repeating: UInt32(8 &* byte))
         }
         codes.storeBytes(of: word, toByteOffset: k &* 16, as: SIMD16<UInt32>.self)
       }

@@ -117,7 +117,7 @@ struct ConvertCommand: Subcommand {
         to: output,
         options: options,
         cancellation: cancellation
-      ) { bar.update(done: $0.completedBytes, total: $0.totalBytes) }
+      ) { bar.update(done: $0.completedBytes, total: $0.totalBytes, earlier: $0.resumedBytes) }
     } catch ConversionError.cancelled {
       bar.clear()
       throw CommandFailure(

@@ -58,8 +58,8 @@ final class ProgressBar: Sendable {
     self.isQuiet = isQuiet
   }
 
-  /// Shows that `done` of `total` is done.
-  func update(done: Int, total: Int) {
+  /// Shows that `done` of `total` is done, `earlier` of it by an earlier run.
+  func update(done: Int, total: Int, earlier: Int = 0) {
     guard !isQuiet else { return }
     let now = ContinuousClock.now
     let interval: Duration = Terminal.showsProgress ? .milliseconds(200) : .seconds(5)
@@ -68,7 +68,7 @@ final class ProgressBar: Sendable {
       guard now - state.lastDrawn >= interval || (done >= total && state.hasDrawn) else { return }
       state.lastDrawn = now
       state.hasDrawn = true
-      let line = text(done: done, total: total, elapsed: now - start)
+      let line = text(done: done, total: total, earlier: earlier, elapsed: now - start)
       if Terminal.showsProgress {
         let padding = String(repeating: " ", count: max(0, state.lastLength - line.count))
         Terminal.writeError("\r" + line + padding)
@@ -89,10 +89,10 @@ final class ProgressBar: Sendable {
     }
   }
 
-  private func text(done: Int, total: Int, elapsed: Duration) -> String {
+  private func text(done: Int, total: Int, earlier: Int, elapsed: Duration) -> String {
     let seconds = elapsed / .seconds(1)
     let share = total > 0 ? Double(done) / Double(total) : 1
-    let rate = seconds > 0 ? Double(done) / seconds : 0
+    let rate = seconds > 0 ? Double(done - earlier) / seconds : 0
     var line = "\(title) \(Int(share * 100)) %"
     if Terminal.showsProgress {
       let filled = Int(share * 24)
@@ -107,8 +107,8 @@ final class ProgressBar: Sendable {
     case .items(let name):
       line += "  \(done) of \(total) \(name)"
     }
-    if seconds > 1, share > 0.01, share < 1 {
-      line += ", \(Self.clock(seconds * (1 - share) / share)) left"
+    if seconds > 1, rate > 0, share > 0.01, share < 1 {
+      line += ", \(Self.clock(Double(total - done) / rate)) left"
     }
     return line
   }
