@@ -153,7 +153,8 @@ let package = Package(
     .target(
       name: "FuzzTargets",
       dependencies: [
-        "Conversion", "IdeficsModel", "Idefix", "Images", "Tensors", "Tokenizers", "WeightFiles",
+        "Conversion", "IdeficsModel", "Idefix", "Images", "Kernels", "Tensors", "Tokenizers",
+        "WeightFiles",
       ],
       path: "Tests/FuzzTargets"
     ),

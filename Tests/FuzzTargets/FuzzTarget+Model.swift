@@ -4,6 +4,7 @@ import Conversion
 import IdeficsModel
 import Idefix
 import Images
+import Kernels
 import Tokenizers
 
 extension FuzzTarget {
@@ -80,16 +81,16 @@ extension FuzzTarget {
 
   /// What is computed from a configuration before any weight is looked at.
   private static func plan(_ configuration: Configuration) {
-    var options = EngineOptions()
-    for sequences in [1, 1024] {
-      for element in CacheElement.allCases {
-        options.maxSequences = sequences
-        options.cacheElement = element
-        _ = try? CachePlan(configuration: configuration, weightBytes: 0, options: options)
-      }
+    for element in CacheElement.allCases {
+      _ = PageStore.bytesPerPage(
+        heads: configuration.heads,
+        headDim: configuration.headDim,
+        element: KVElement(element)
+      )
     }
     guard configuration.layers + configuration.vision.layers <= 64 else { return }
     _ = WeightNames.inventory(of: configuration)
+    _ = SectionInventory(configuration: configuration, sizes: [:])
   }
 
   static func readAdapter(_ bytes: [UInt8]) -> Bool {

@@ -2,7 +2,6 @@
 
 import Idefix
 import Tokenizers
-import WeightFiles
 
 extension FuzzTarget {
   static func compileConstraint(_ bytes: [UInt8]) -> Bool {
@@ -32,7 +31,7 @@ extension FuzzTarget {
   static func readPrompt(_ bytes: [UInt8]) -> Bool {
     guard let renderer else { preconditionFailure("the vocabulary of the fuzz targets is broken") }
     do {
-      var prompt = try PromptJSON.prompt(from: bytes) { .encoded(Array($0.utf8)) }
+      var prompt = try PromptJSON.read(bytes) { .encoded(Array($0.utf8)) }
       for parsesSpecialTokens in [false, true] {
         prompt.parsesSpecialTokens = parsesSpecialTokens
         prompt.escapesRoles = parsesSpecialTokens
@@ -56,8 +55,8 @@ extension FuzzTarget {
       pageBytes: 4
     )
     do throws(EngineError) {
-      let pack = try PrefixPack(bytes + FileDigest.sha256(of: bytes), expecting: identity)
-      precondition(pack.keys(tenant: "").blocks.count == pack.blocks.count)
+      let pack = try PrefixPack(json: bytes, expecting: identity)
+      precondition(pack.keys(tenant: "").count == pack.pageCounts.count)
       return true
     } catch {
       return false

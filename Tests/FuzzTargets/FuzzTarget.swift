@@ -26,7 +26,7 @@ public enum FuzzTarget: String, CaseIterable, Sendable {
   case constraint
   /// A prompt in JSON.
   case prompt
-  /// A prefix pack, all but its checksum.
+  /// The header of a prefix pack.
   case prefix
 
   /// Feeds `bytes` to the parser.

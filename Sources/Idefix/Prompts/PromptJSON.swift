@@ -19,6 +19,22 @@ public enum PromptJSON {
     from json: [UInt8],
     image: (String) async throws -> ImageInput
   ) async throws -> Prompt {
+    var references: [String] = []
+    _ = try read(json) { reference in
+      references.append(reference)
+      return .encoded([])
+    }
+    var images: [ImageInput] = []
+    for reference in references { images.append(try await image(reference)) }
+    var loaded = images[...]
+    return try read(json) { _ in loaded.removeFirst() }
+  }
+
+  /// Reads a prompt whose images are at hand, in order.
+  package static func read(
+    _ json: [UInt8],
+    image: (String) throws -> ImageInput
+  ) throws -> Prompt {
     guard json.count <= maximumBytes else {
       throw EngineError.invalidPrompt(reason: "the JSON document is too long")
     }
@@ -37,12 +53,12 @@ public enum PromptJSON {
             reason: "a message's role must be system, user or assistant"
           )
         }
-        turns.append(ChatMessage(role: role, content: try await message.content.parts(image)))
+        turns.append(ChatMessage(role: role, content: try message.content.parts(image)))
       }
       return .chat(turns)
     case .prompt(let items):
       var parts: [PromptPart] = []
-      for item in items { parts.append(try await item.part(image)) }
+      for item in items { parts.append(try item.part(image)) }
       return .interleaved(parts)
     }
   }
@@ -83,12 +99,12 @@ public enum PromptJSON {
       }
     }
 
-    func parts(_ image: (String) async throws -> ImageInput) async throws -> [PromptPart] {
+    func parts(_ image: (String) throws -> ImageInput) throws -> [PromptPart] {
       switch self {
       case .text(let text): return [.text(text)]
       case .parts(let contents):
         var parts: [PromptPart] = []
-        for content in contents { parts.append(try await content.part(image)) }
+        for content in contents { parts.append(try content.part(image)) }
         return parts
       }
     }
@@ -106,10 +122,10 @@ public enum PromptJSON {
       case imageURL = "image_url"
     }
 
-    func part(_ image: (String) async throws -> ImageInput) async throws -> PromptPart {
+    func part(_ image: (String) throws -> ImageInput) throws -> PromptPart {
       switch (type, text, imageURL) {
       case ("text", let text?, _): return .text(text)
-      case ("image_url", _, let imageURL?): return .image(try await image(imageURL.url))
+      case ("image_url", _, let imageURL?): return .image(try image(imageURL.url))
       default:
         throw EngineError.invalidPrompt(
           reason: "a part must be {type: text, text} or {type: image_url, image_url: {url}}"
@@ -122,10 +138,10 @@ public enum PromptJSON {
     var text: String?
     var image: String?
 
-    func part(_ load: (String) async throws -> ImageInput) async throws -> PromptPart {
+    func part(_ load: (String) throws -> ImageInput) throws -> PromptPart {
       switch (text, image) {
       case (let text?, nil): return .text(text)
-      case (nil, let image?): return .image(try await load(image))
+      case (nil, let image?): return .image(try load(image))
       default:
         throw EngineError.invalidPrompt(reason: "each item must have either text or image")
       }
