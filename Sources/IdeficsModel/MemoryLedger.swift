@@ -116,11 +116,22 @@ public struct MemoryLedger: Sendable {
         storedBytes: tensor.storedByteCount
       )
     }
-    self.init(entries, configuration: configuration, load: load)
+    let blocks = file.tensors.lazy.flatMap(\.extents).flatMap(\.blocks)
+    self.init(
+      entries,
+      configuration: configuration,
+      load: load,
+      blockBytes: blocks.map(\.storedBytes).max() ?? 0
+    )
   }
 
-  /// The forecast for tensors of given sizes.
-  public init(_ tensors: [Entry], configuration c: Configuration, load: Load) {
+  /// The forecast for tensors of given sizes, in blocks of up to `blockBytes` in the file.
+  public init(
+    _ tensors: [Entry],
+    configuration c: Configuration,
+    load: Load,
+    blockBytes: Int = IdfxFormat.maximumBlockBytes
+  ) {
     var roles: [String: WeightRole] = [:]
     for weight in WeightNames.inventory(of: c) { roles[weight.name] = weight.role }
     let groups = Dictionary(grouping: tensors) { roles[$0.name] ?? .small }
@@ -148,7 +159,7 @@ public struct MemoryLedger: Sendable {
     cacheBytes =
       load.sequences
       * (pages(load.context) * c.layers * load.pageBytes + load.images * cacheBytesPerImage)
-    readerBytes = load.decodingThreads * IdfxFormat.maximumBlockBytes
+    readerBytes = load.decodingThreads * blockBytes
     scratchBytes = Self.scratch(c, load)
     programBytes = Self.program
   }

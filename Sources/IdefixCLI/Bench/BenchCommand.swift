@@ -58,6 +58,9 @@ struct BenchCommand: Subcommand {
   @Option(help: "Instruction set: portable, avx2, avx512vnni or neon.")
   var isa: String?
 
+  @Option(help: "Ceiling on resident memory, such as 6G, of a model file.")
+  var memory: ByteCount?
+
   @Option(name: .customLong("kv"), help: "Storage of cached keys and values: f32, f16 or int8.")
   var cacheElement = "f16"
 
@@ -135,6 +138,34 @@ struct BenchCommand: Subcommand {
     return known
   }
 
+  /// What of a file's weights stays in memory, beside a cache of `pages` pages.
+  private func residency(
+    _ file: IdfxFile,
+    _ configuration: Configuration,
+    pages: Int,
+    threads: Int
+  ) throws -> ResidencyPlan {
+    let element = KVElement(rawValue: cacheElement) ?? .f16
+    let pageBytes = PageStore.bytesPerPage(
+      heads: configuration.heads,
+      headDim: configuration.headDim,
+      element: element
+    )
+    var load = MemoryLedger.Load(context: 1, pageBytes: pageBytes)
+    load.tokensPerStep = BenchSubject.tokensPerStep
+    load.decodingThreads = FileWeights.decodingThreads(of: threads)
+    let ledger = MemoryLedger(file: file, configuration: configuration, load: load)
+    guard let memory else { return ResidencyPlan(everythingOf: ledger.inventory) }
+    var needs = ledger.needs
+    needs.leastCacheBytes = pages * pageBytes
+    let plan = MemoryDivision(budget: memory.bytes, weights: ledger.inventory, needs: needs)
+    guard let plan else {
+      let least = ByteCount(MemoryDivision.leastBudget(ledger.inventory, needs))
+      throw CommandFailure(.usage, "--memory \(memory) is too small; the least is \(least).")
+    }
+    return plan.residency
+  }
+
   private func makeSubject(
     _ shape: PublishedShape?,
     _ compute: ComputeContext,
@@ -151,12 +182,23 @@ struct BenchCommand: Subcommand {
       configuration = try shape.configuration(layers: layers)
       source = SyntheticSource(configuration: configuration, recipe: try .named(recipe))
     } else {
-      let file = try IdfxFile.open(try ModelPath.resolve(model))
+      let access = memory == nil ? IdfxAccess.mapped : .copied
+      let file = try IdfxFile.open(try ModelPath.resolve(model), access: access)
       guard let json = try file.embeddedFile("config.json") else {
         throw CommandFailure(.data, "\(file.path) holds no config.json.")
       }
       configuration = try Configuration(json: json)
-      source = file
+      source = try FileWeights(
+        file,
+        configuration: configuration,
+        plan: try residency(
+          file,
+          configuration,
+          pages: BenchSubject.pages(configuration, tokens, images, sequences),
+          threads: compute.threads
+        ),
+        threads: compute.threads
+      )
     }
     return try BenchSubject(
       source: source,

@@ -16,8 +16,16 @@ final class BenchSubject {
   let productsPerToken: Int
   /// Multiply-adds of vision tower, resampler and cross-attention keys and values for one image.
   let productsPerImage: Int
-  private let textPages: Int
   private var nextPage: Int32 = 0
+
+  /// Most tokens of a pass.
+  static let tokensPerStep = 512
+
+  /// Pages of cache for `sequences` sequences of `tokens` tokens, and `images` images.
+  static func pages(_ c: Configuration, _ tokens: Int, _ images: Int, _ sequences: Int) -> Int {
+    sequences * ((tokens + 15) / 16) * c.layers
+      + images * ((c.imageStates + 15) / 16) * c.crossBlocks + 1
+  }
 
   init(
     source: any WeightSource,
@@ -30,15 +38,13 @@ final class BenchSubject {
   ) throws {
     self.configuration = configuration
     self.compute = compute
-    textPages = sequences * ((tokens + 15) / 16) * configuration.layers
-    let imagePages = images * ((configuration.imageStates + 15) / 16) * configuration.crossBlocks
     model = try IdeficsModel(
       source: source,
       configuration: configuration,
       compute: compute,
       limits: ModelLimits(
-        tokensPerStep: 512,
-        pages: textPages + imagePages + 1,
+        tokensPerStep: Self.tokensPerStep,
+        pages: Self.pages(configuration, tokens, images, sequences),
         cacheElement: cacheElement
       )
     )
