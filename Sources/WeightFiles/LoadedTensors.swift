@@ -27,7 +27,7 @@ public final class LoadedTensors: Sendable {
     // One more than there are processors: one waits for the disk while the others decode.
     let workers = max(1, min(threads + 1, blocks.count))
     let start = ContinuousClock.now
-    ParallelWork.run(threads: workers, items: blocks.count) { claim in
+    ParallelWork.runOnThreads(workers, items: blocks.count) { claim in
       let reader = BlockReader(direct: direct)
       while let number = claim(), !failures.hasFailed {
         let block = blocks[number]

@@ -27,6 +27,37 @@ package enum ParallelWork {
   }
 }
 
+extension ParallelWork {
+  /// The same on exactly `threads` threads, also where that is more than there are processors: for
+  /// workers that wait for a disk.
+  static func runOnThreads(
+    _ threads: Int,
+    items: Int,
+    _ body: @escaping @Sendable (@Sendable () -> Int?) -> Void
+  ) {
+    let counter = ItemCounter()
+    let claim: @Sendable () -> Int? = {
+      let index = counter.next.add(1, ordering: .relaxed).oldValue
+      return index < items ? index : nil
+    }
+    let group = DispatchGroup()
+    for _ in 1..<max(threads, 1) {
+      group.enter()
+      let thread = Thread {
+        body(claim)
+        group.leave()
+      }
+      thread.start()
+    }
+    body(claim)
+    group.wait()
+  }
+
+  private final class ItemCounter: Sendable {
+    let next = Atomic<Int>(0)
+  }
+}
+
 /// Keeps the failure of the lowest item, so that the error does not depend on timing alone.
 package final class FirstFailure<Failure: Error & Sendable>: Sendable {
   private let state = Mutex<(order: Int, failure: Failure)?>(nil)

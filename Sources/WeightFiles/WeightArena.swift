@@ -1,7 +1,6 @@
 // Memory that weights are decoded into: one anonymous mapping, on huge pages where the system grants
 // them, because a pass reads all of it and every address translation it spares is bandwidth won.
 
-import Foundation
 import Glibc
 import Tensors
 
@@ -64,9 +63,7 @@ package final class WeightArena: @unchecked Sendable {
 enum MemoryMaps {
   /// A field of the mapping that holds `address`, in bytes.
   static func bytes(_ field: String, ofMappingAt address: UInt) -> Int? {
-    guard let text = try? String(contentsOfFile: "/proc/self/smaps", encoding: .utf8) else {
-      return nil
-    }
+    guard let text = contents(of: "/proc/self/smaps") else { return nil }
     var isWanted = false
     for line in text.split(separator: "\n") {
       let words = line.split(separator: " ", omittingEmptySubsequences: true)
@@ -79,5 +76,20 @@ enum MemoryMaps {
       }
     }
     return nil
+  }
+
+  /// A file without a size, which gives a page at a time.
+  private static func contents(of path: String) -> String? {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { return nil }
+    defer { close(descriptor) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 1 << 16)
+    while true {
+      let count = read(descriptor, &chunk, chunk.count)
+      guard count > 0 else { break }
+      bytes += chunk[..<count]
+    }
+    return String(decoding: bytes, as: UTF8.self)
   }
 }
