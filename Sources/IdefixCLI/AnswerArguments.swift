@@ -12,7 +12,8 @@ struct AnswerArguments: ParsableArguments {
   var regex: String?
 
   @Option(
-    help: ArgumentHelp("The answer must be JSON of the schema in this file.", valueName: "path")
+    help: ArgumentHelp("The answer must be JSON of the schema in this file.", valueName: "path"),
+    completion: .file(extensions: ["json"])
   )
   var schema: String?
 
@@ -21,6 +22,9 @@ struct AnswerArguments: ParsableArguments {
 
   @Option(parsing: .unconditional, help: "Exponent of the length that divides a beam's score.")
   var lengthPenalty = 1.0
+
+  @Flag(help: "Do not draft tokens from the text itself: the same answer at another speed.")
+  var noDrafts = false
 
   func validate() throws {
     guard [choices, regex, schema].compactMap(\.self).count <= 1 else {
@@ -37,6 +41,7 @@ struct AnswerArguments: ParsableArguments {
     } else if let schema {
       request.constraint = .jsonSchema(try UserFile.text(schema))
     }
+    request.speculates = !noDrafts
     if let beams { request.beams = BeamOptions(width: beams, lengthPenalty: lengthPenalty) }
   }
 }

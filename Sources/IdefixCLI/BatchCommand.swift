@@ -24,7 +24,10 @@ struct BatchCommand: Subcommand {
       """
   )
 
-  @Argument(help: "A model file (.idfx; default: $IDEFIX_MODEL or the demo model).")
+  @Argument(
+    help: "A model file (.idfx; default: $IDEFIX_MODEL or the demo model).",
+    completion: .file(extensions: ["idfx"])
+  )
   var model: String?
 
   @Option(help: ArgumentHelp("The requests, JSON lines.", valueName: "file"))

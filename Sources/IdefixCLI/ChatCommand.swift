@@ -10,19 +10,23 @@ struct ChatCommand: Subcommand {
     commandName: "chat",
     abstract: "Talk with the model about images.",
     discussion: """
-      Inside: /image PATH, /clear, /undo, /regen, /save FILE, /load FILE, /stats, /help; Ctrl-C stops
+      Inside: /image PATH, /clear, /undo, /regen, /save FILE, /load FILE, /stats, /help; Ctrl-C stops \
       an answer, Ctrl-D leaves.
 
       Example: idefix chat idefics-9b-instruct.idfx --image dog.jpg
       """
   )
 
-  @Argument(help: "A model file (.idfx; default: $IDEFIX_MODEL or the demo model).")
+  @Argument(
+    help: "A model file (.idfx; default: $IDEFIX_MODEL or the demo model).",
+    completion: .file(extensions: ["idfx"])
+  )
   var modelPath: String?
 
   @Option(
     name: .customLong("image"),
-    help: ArgumentHelp("An image to start with; may be repeated.", valueName: "path-or-url")
+    help: ArgumentHelp("An image to start with; may be repeated.", valueName: "path-or-url"),
+    completion: .file()
   )
   var images: [String] = []
 

@@ -11,7 +11,8 @@ struct PrefixArguments: ParsableArguments {
     help: ArgumentHelp(
       "Start from a prompt's state that --save-prefix kept; may be repeated.",
       valueName: "pack"
-    )
+    ),
+    completion: .file()
   )
   var packs: [String] = []
 
@@ -20,12 +21,20 @@ struct PrefixArguments: ParsableArguments {
       "Keep the prompt's state in a file: with --prefix-pack, prompts that begin alike compute only "
         + "what differs.",
       valueName: "pack"
-    )
+    ),
+    completion: .file()
   )
   var savePrefix: String?
 
-  /// Loads the packs for requests of `tenants`.
-  func load(into engine: Engine, tenants: [String] = [""]) async throws {
+  /// Loads the packs into the cache.
+  func load(into engine: Engine) async throws { try await Self.load(packs, into: engine) }
+
+  /// Loads packs for requests of `tenants`.
+  static func load(
+    _ packs: [String],
+    into engine: Engine,
+    tenants: [String] = [""]
+  ) async throws {
     for path in packs {
       for tenant in tenants {
         do {

@@ -11,12 +11,14 @@ struct PromptArguments: ParsableArguments {
     help: ArgumentHelp(
       "An image: a file (JPEG, PNG, WebP or GIF) or a web address; images precede the prompt, in order.",
       valueName: "path-or-url"
-    )
+    ),
+    completion: .file()
   )
   var images: [String] = []
 
   @Option(
-    help: ArgumentHelp("Read the prompt from a file; - is standard input.", valueName: "path")
+    help: ArgumentHelp("Read the prompt from a file; - is standard input.", valueName: "path"),
+    completion: .file()
   )
   var promptFile: String?
 
@@ -24,7 +26,8 @@ struct PromptArguments: ParsableArguments {
     help: ArgumentHelp(
       "OpenAI chat messages, or {\"prompt\": [{\"text\": …}, {\"image\": …}]}.",
       valueName: "path"
-    )
+    ),
+    completion: .file(extensions: ["json"])
   )
   var messages: String?
 

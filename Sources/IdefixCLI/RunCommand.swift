@@ -10,7 +10,7 @@ struct RunCommand: Subcommand {
     commandName: "run",
     abstract: "Answer one prompt with images.",
     discussion: """
-      Examples that many prompts share are computed once: --save-prefix keeps a prompt's state, and
+      Examples that many prompts share are computed once: --save-prefix keeps a prompt's state, and \
       --prefix-pack starts from it.
 
       Example: idefix run idefics-9b-instruct.idfx --image dog.jpg "What is in this image?"
@@ -21,7 +21,8 @@ struct RunCommand: Subcommand {
     help: ArgumentHelp(
       "A model file (.idfx; default: $IDEFIX_MODEL or the demo model), then the prompt.",
       valueName: "[MODEL] [PROMPT]"
-    )
+    ),
+    completion: .file(extensions: ["idfx"])
   )
   var words: [String] = []
 
@@ -136,6 +137,8 @@ struct RunReport: Encodable {
   let timings: Timings
   let memory: Memory
   let logprobs: [Logprob]?
+  let draftedTokens: Int
+  let acceptedTokens: Int
 
   init(_ result: GenerationResult, answer: GeneratedSequence, loadTime: Duration) {
     text = answer.text
@@ -154,6 +157,8 @@ struct RunReport: Encodable {
       prefillTokensPerS: receipt.prefillTokensPerSecond,
       decodeTokensPerS: receipt.decodeTokensPerSecond
     )
+    draftedTokens = receipt.draftedTokens
+    acceptedTokens = receipt.acceptedTokens
     memory = Memory(peakRssBytes: ProcessMemory.peakResidentBytes)
     let scored = answer.tokens.map { token in
       Logprob(
@@ -192,6 +197,9 @@ struct RunReport: Encodable {
         timings.decodeTokensPerS
       )
     )
+    if draftedTokens > 0 {
+      lines.append("drafted \(draftedTokens) tokens, \(acceptedTokens) of them right")
+    }
     lines.append("peak memory \(ByteCount(memory.peakRssBytes))")
     return lines.joined(separator: "; ") + "\n"
   }

@@ -20,7 +20,8 @@ struct ScoreCommand: Subcommand {
     help: ArgumentHelp(
       "A model file (.idfx; default: $IDEFIX_MODEL or the demo model), then the prompt.",
       valueName: "[MODEL] [PROMPT]"
-    )
+    ),
+    completion: .file(extensions: ["idfx"])
   )
   var words: [String] = []
 

@@ -24,7 +24,10 @@ struct ServeCommand: Subcommand {
       """
   )
 
-  @Argument(help: "A model file (.idfx; default: $IDEFIX_MODEL or the demo model).")
+  @Argument(
+    help: "A model file (.idfx; default: $IDEFIX_MODEL or the demo model).",
+    completion: .file(extensions: ["idfx"])
+  )
   var model: String?
 
   @OptionGroup var arguments: ModelArguments
@@ -62,6 +65,15 @@ struct ServeCommand: Subcommand {
   @Option(help: "Host that images may be fetched from; may be repeated.")
   var allowURLHost: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Start with a prompt's state that `idefix run --save-prefix` kept; may be repeated.",
+      valueName: "pack"
+    ),
+    completion: .file()
+  )
+  var prefixPack: [String] = []
+
   @Flag(help: "Share cached prefixes and images between API keys.")
   var shareCache = false
 
@@ -88,11 +100,23 @@ struct ServeCommand: Subcommand {
     )
     let (server, engine) = try options(settings)
     if printConfig {
-      try JSONOutput.write(inForce(server, engine, keyFile: settings.values["api-key-file"]))
+      try JSONOutput.write(
+        inForce(
+          server,
+          engine,
+          keyFile: settings.values["api-key-file"],
+          packs: settings.list("prefix-pack")
+        )
+      )
       return
     }
     Self.raiseFileLimit()
     let loaded = try await arguments.loadEngine(model, options: engine)
+    try await PrefixArguments.load(
+      settings.list("prefix-pack"),
+      into: loaded,
+      tenants: engine.sharesCacheAcrossTenants ? [""] : server.apiKeys.tenants
+    )
     if server.apiKeys.isEmpty, !["127.0.0.1", "localhost", "::1"].contains(server.host) {
       Terminal.writeError("warning: anybody who reaches \(server.host) can use this server\n")
     }
@@ -123,7 +147,8 @@ struct ServeCommand: Subcommand {
   private func inForce(
     _ server: ServerOptions,
     _ engine: EngineOptions,
-    keyFile: String?
+    keyFile: String?,
+    packs: [String]
   ) -> [String: String] {
     [
       "host": server.host,
@@ -137,6 +162,7 @@ struct ServeCommand: Subcommand {
       "max-client-batch": "\(server.maxClientBatchSize)",
       "request-timeout": server.requestTimeout.map { "\($0.components.seconds)" } ?? "",
       "allow-url-host": server.imageHosts.map(\.description).joined(separator: ","),
+      "prefix-pack": packs.joined(separator: ","),
       "share-cache": "\(engine.sharesCacheAcrossTenants)",
       "escape-roles": "\(server.escapesRoles)",
       "log-format": server.logFormat.rawValue,
@@ -158,6 +184,7 @@ struct ServeCommand: Subcommand {
     flags["max-client-batch"] = maxClientBatch.map(String.init)
     flags["request-timeout"] = requestTimeout.map(String.init)
     flags["allow-url-host"] = allowURLHost.isEmpty ? nil : allowURLHost.joined(separator: ",")
+    flags["prefix-pack"] = prefixPack.isEmpty ? nil : prefixPack.joined(separator: ",")
     flags["share-cache"] = shareCache ? "true" : nil
     flags["escape-roles"] = escapeRoles ? "true" : nil
     flags["log-format"] = logFormat

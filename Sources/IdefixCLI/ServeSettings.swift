@@ -9,7 +9,7 @@ struct ServeSettings {
   static let names = [
     "host", "port", "api-key-file", "max-concurrent", "max-sequences", "max-images",
     "max-image-pixels", "max-body", "max-client-batch", "request-timeout", "allow-url-host",
-    "share-cache", "escape-roles", "log-format", "log-level",
+    "prefix-pack", "share-cache", "escape-roles", "log-format", "log-level",
   ]
 
   /// What was set anywhere; lists are separated by commas.

@@ -79,7 +79,7 @@ import Testing
     let exported = try IdefixProcess.run(["export", model, "-o", folder("out"), "--quiet"])
     #expect(exported.status == 0, "\(exported.errors)")
     let plan = try IdefixProcess.run(["plan", model, "--memory", "1G", "--json"])
-    #expect(try plan.json()["streamed_bytes"] as? Int == 0)
+    #expect(try plan.json()["streamed_bytes_per_pass"] as? Int == 0)
     let inspected = try IdefixProcess.run(["inspect", model, "--json"])
     #expect(try inspected.json()["recipe"] as? String == "q4")
 

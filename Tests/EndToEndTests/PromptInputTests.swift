@@ -75,6 +75,10 @@ import Testing
     let damaged = try ask("--messages", shots, "--prefix-pack", folder("damaged.pack"))
     #expect(damaged.status == 65 && damaged.errors.contains("damaged"))
     #expect(try ask("hello", "--prefix-pack", folder("none.pack")).status == 66)
+    let served = try IdefixProcess.run([
+      "serve", model, "--port", "0", "--prefix-pack", folder("damaged.pack"),
+    ])
+    #expect(served.status == 65 && served.errors.contains("damaged.pack"))
     #expect(try ask("hello", "--save-prefix", folder("none/a.pack")).status == 74)
   }
 

@@ -23,6 +23,13 @@ import Testing
     try process.run()
     // The prompt is read after the model was loaded. Should a busy machine not get there in time, the file is found
     // to have changed while it is loaded, which must end in the same way.
+    let maps = "/proc/\(process.processIdentifier)/maps"
+    for _ in 0..<600 {
+      if let text = try? String(contentsOfFile: maps, encoding: .utf8), text.contains("model.idfx") {
+        break
+      }
+      try await Task.sleep(for: .milliseconds(100))
+    }
     try await Task.sleep(for: .seconds(2))
     #expect(truncate(model, 8192) == 0)
     try input.fileHandleForWriting.write(contentsOf: Data("What is this?".utf8))

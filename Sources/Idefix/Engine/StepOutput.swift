@@ -136,6 +136,8 @@ final class StepOutput {
         request.emit(.progress(.prefill(done: done, total: prompt)))
       }
     }
+    let answered = max(sequence.cachedCount - max(slice.range.lowerBound, prompt), 0)
+    request.receipt.decode.bytes += answered * loop.model.layers * loop.model.pageBytes / pageTokens
     if !request.prepared.generates, sequence.cachedCount >= prompt, sequence.finishReason == nil {
       sequence.finishReason = .length
       loop.answerBegins(sequence)

@@ -32,6 +32,9 @@ public struct APIKeys: Sendable {
   /// Whether any key is asked for.
   public var isEmpty: Bool { digests.isEmpty }
 
+  /// Everybody who may ask: a tenant a key, or the one tenant of a server without keys.
+  package var tenants: [String] { digests.isEmpty ? [""] : digests.map(Self.tenant) }
+
   /// The tenant a key belongs to; `nil` if the key is not accepted.
   ///
   /// Digests of equal length are compared in full, against every key, whatever was found before.
@@ -44,7 +47,11 @@ public struct APIKeys: Sendable {
       found |= difference == 0 ? 1 : 0
     }
     guard found == 1 else { return nil }
-    return candidate.prefix(16).map { String($0, radix: 16) }.joined(separator: "-")
+    return Self.tenant(candidate)
+  }
+
+  private static func tenant(_ digest: [UInt8]) -> String {
+    digest.prefix(16).map { String($0, radix: 16) }.joined(separator: "-")
   }
 
   private static func digest(_ key: String) -> [UInt8] {
