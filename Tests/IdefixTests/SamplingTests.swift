@@ -43,6 +43,19 @@ private let scoreTolerance: Float = 1e-5
     }
   }
 
+  @Test(arguments: [Double.leastNonzeroMagnitude, 1e-300, 1e-30, 1e30, 1e300], [true, false])
+  func extremeFactorsKeepScoresNumbers(_ factor: Double, _ isTemperature: Bool) throws {
+    let options = Self.options {
+      if isTemperature { $0.temperature = factor } else { $0.repetitionPenalty = factor }
+    }
+    try options.validate(vocabularySize: 4)
+    let logits: [Float] = [-3, 0, 2, 1]
+    let token = try sampler(options, barred: [0], prompt: [1, 3]).draw(logits, at: 0)
+    #expect(token.logprob.isFinite)
+    if isTemperature, factor < 1 { #expect(token.id == 2 && token.logprob == 0) }
+    if isTemperature, factor > 1 { #expect(abs(token.logprob + Float(1.0986123)) < 1e-5) }
+  }
+
   private func sampler(
     _ options: SamplingOptions,
     barred: [Int32] = [],

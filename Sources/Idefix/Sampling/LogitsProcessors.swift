@@ -46,7 +46,7 @@ package struct LogitsProcessors: Sendable {
   /// Applies penalties, biases and bars: everything that greedy decoding heeds too.
   package func penalize(_ scores: inout [Float]) {
     if options.repetitionPenalty != 1 {
-      let penalty = Float(options.repetitionPenalty)
+      let penalty = Self.factor(options.repetitionPenalty)
       for id in seen {
         let score = scores[Int(id)]
         scores[Int(id)] = score < 0 ? score * penalty : score / penalty
@@ -73,7 +73,7 @@ package struct LogitsProcessors: Sendable {
   package func filter(_ scores: inout [Float]) {
     guard !options.isGreedy else { return }
     if options.temperature != 1 {
-      let temperature = Float(options.temperature)
+      let temperature = Self.factor(options.temperature)
       for index in scores.indices { scores[index] /= temperature }
     }
     if let count = options.topK { Self.keepTop(count, of: &scores) }
@@ -81,6 +81,11 @@ package struct LogitsProcessors: Sendable {
     if let share = options.minP, share > 0 { Self.keepLikely(share, of: &scores) }
     if let mass = options.typicalP, mass < 1 { Self.keepTypical(mass, of: &scores) }
   }
+
+  /// A factor within what scores can be multiplied and divided by without becoming infinite.
+  ///
+  /// Beyond these bounds nothing changes any more: the smallest temperature is greedy, the largest uniform.
+  private static func factor(_ value: Double) -> Float { Float(min(max(value, 1e-6), 1e6)) }
 
   /// Keeps scores that are at least the `count`-th largest.
   private static func keepTop(_ count: Int, of scores: inout [Float]) {
