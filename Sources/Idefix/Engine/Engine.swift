@@ -84,14 +84,13 @@ public final class Engine: Sendable {
   public func generate(
     _ request: GenerationRequest
   ) -> AsyncThrowingStream<GenerationEvent, any Error> {
-    events { preparer throws(EngineError) in try preparer.prepare(request) }
+    events { try $0.prepare(request) }
   }
 
   /// Log-probabilities of every token of a prompt, images included; the first token's is `nil`.
   public func score(_ request: ScoreRequest) async throws -> [ScoredToken] {
     var scores: [ScoredToken] = []
-    for try await event in events({ preparer throws(EngineError) in try preparer.prepare(request) })
-    {
+    for try await event in events({ try $0.prepare(request) }) {
       if case .promptScored(let tokens) = event { scores = tokens }
     }
     try Task.checkCancellation()
@@ -112,7 +111,7 @@ public final class Engine: Sendable {
     tenant: String
   ) async throws -> PreparedRequest {
     let prepared = try preparer.prepare(prefix: prefix, tenant: tenant)
-    for try await _ in events({ _ throws(EngineError) in prepared }) {}
+    for try await _ in events({ _ in prepared }) {}
     try Task.checkCancellation()
     return prepared
   }
@@ -142,8 +141,7 @@ public final class Engine: Sendable {
   }
 
   private func events(
-    _ prepare:
-      @escaping @Sendable (RequestPreparer) throws(EngineError) -> PreparedRequest
+    _ prepare: @escaping @Sendable (RequestPreparer) throws -> PreparedRequest
   ) -> AsyncThrowingStream<GenerationEvent, any Error> {
     AsyncThrowingStream { continuation in
       guard let id = enter() else {
@@ -152,14 +150,9 @@ public final class Engine: Sendable {
       }
       let start = ContinuousClock.now
       let handle = RequestHandle()
-      continuation.onTermination = { reason in
-        self.leave()
-        if case .cancelled = reason { handle.cancel { _ = self.mailbox.post(.cancel(id)) } }
-      }
-      // Image decoding takes long enough to keep it off the caller's thread.
-      Task {
+      let preparation = Task(executorPreference: PreparationExecutor.shared) {
         do {
-          let prepared = try prepare(preparer)
+          let prepared = try prepare(self.preparer)
           var receipt = CostReceipt()
           receipt.decodeImages.milliseconds = (ContinuousClock.now - start).milliseconds
           let submission = Mailbox.Submission(
@@ -171,12 +164,18 @@ public final class Engine: Sendable {
             close: { continuation.finish(throwing: $0) }
           )
           try handle.submit {
-            guard mailbox.post(.submit(submission)) else { throw EngineError.shutDown }
+            guard self.mailbox.post(.submit(submission)) else { throw EngineError.shutDown }
           }
         } catch {
-          if error is EngineError { counters.update { $0.failed += 1 } }
+          if error is EngineError { self.counters.update { $0.failed += 1 } }
           continuation.finish(throwing: error)
         }
+      }
+      continuation.onTermination = { reason in
+        self.leave()
+        guard case .cancelled = reason else { return }
+        handle.cancel { _ = self.mailbox.post(.cancel(id)) }
+        preparation.cancel()
       }
     }
   }

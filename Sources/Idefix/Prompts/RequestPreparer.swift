@@ -30,7 +30,9 @@ package struct RequestPreparer: Sendable {
   }
 
   /// Prepares a request for an answer.
-  package func prepare(_ request: GenerationRequest) throws(EngineError) -> PreparedRequest {
+  ///
+  /// Throws an ``EngineError``, or `CancellationError` between two images of a cancelled task.
+  package func prepare(_ request: GenerationRequest) throws -> PreparedRequest {
     let sampling = request.sampling
     try sampling.validate(vocabularySize: vocabularySize)
     try Self.check(
@@ -45,10 +47,10 @@ package struct RequestPreparer: Sendable {
     let rendered = try render(request.prompt, truncate: request.truncate)
     let room = contextTokens - rendered.tokens.count
     guard room > 0 else {
-      throw .promptTooLong(tokens: rendered.tokens.count, limit: contextTokens)
+      throw EngineError.promptTooLong(tokens: rendered.tokens.count, limit: contextTokens)
     }
     if let maxTokens = sampling.maxTokens, maxTokens > room {
-      throw .contextExceeded(
+      throw EngineError.contextExceeded(
         promptTokens: rendered.tokens.count,
         maxTokens: maxTokens,
         limit: contextTokens
@@ -74,11 +76,11 @@ package struct RequestPreparer: Sendable {
   }
 
   /// Prepares a request for scores.
-  package func prepare(_ request: ScoreRequest) throws(EngineError) -> PreparedRequest {
+  package func prepare(_ request: ScoreRequest) throws -> PreparedRequest {
     try checkTop(request.top, "top")
     let rendered = try render(request.prompt, truncate: nil)
     guard rendered.tokens.count <= contextTokens else {
-      throw .promptTooLong(tokens: rendered.tokens.count, limit: contextTokens + 1)
+      throw EngineError.promptTooLong(tokens: rendered.tokens.count, limit: contextTokens + 1)
     }
     try Self.check(
       request.scoredFrom,
@@ -118,12 +120,13 @@ package struct RequestPreparer: Sendable {
     of prompt: Prompt,
     _ range: Range<Int>,
     tenant: String
-  ) throws(EngineError) -> [PreparedImage] {
+  ) throws -> [PreparedImage] {
     var limits = ImageLimits.default
     limits.pixels = options.maxImagePixels
     var prepared: [PreparedImage] = []
     let images = prompt.images
     for index in range {
+      try Task.checkCancellation()
       prepared.append(try self.image(images[index], at: index, limits, salt: salt(tenant)))
     }
     return prepared
@@ -163,7 +166,7 @@ package struct RequestPreparer: Sendable {
   }
 
   /// Prepares a prompt whose state is to be computed and kept, without an answer.
-  package func prepare(prefix: Prompt, tenant: String) throws(EngineError) -> PreparedRequest {
+  package func prepare(prefix: Prompt, tenant: String) throws -> PreparedRequest {
     var request = ScoreRequest(prompt: prefix)
     request.tenant = tenant
     var prepared = try prepare(request)
