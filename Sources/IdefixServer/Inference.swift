@@ -23,15 +23,21 @@ struct Inference: Sendable {
     bodies = BodyReader(options: options)
   }
 
+  /// Takes on a request for an answer, or throws ``ServerError/overloaded``.
+  func admit() throws(ServerError) -> Admission.Ticket {
+    metrics.requestStarted()
+    return try admission.admit()
+  }
+
   /// The parts of a prompt in text-generation-inference's syntax, images loaded.
-  func parts(of markdown: String) async throws -> [PromptPart] {
+  func parts(of markdown: String, ticket: Admission.Ticket) async throws -> [PromptPart] {
     let pieces = MarkdownPrompt.pieces(of: markdown)
     try checkImageCount(pieces.count { if case .image = $0 { true } else { false } })
     var parts: [PromptPart] = []
     for piece in pieces {
       switch piece {
       case .text(let text): parts.append(.text(text))
-      case .image(let address): parts.append(.image(try await image(at: address)))
+      case .image(let address): parts.append(.image(try await image(at: address, ticket: ticket)))
       }
     }
     return parts
@@ -45,10 +51,15 @@ struct Inference: Sendable {
   }
 
   /// The image at a data URI or web address.
-  func image(at address: String) async throws -> ImageInput {
+  ///
+  /// A fetched image counts as bytes that the request holds, as its body does.
+  func image(at address: String, ticket: Admission.Ticket) async throws -> ImageInput {
     switch try ImageSource(address) {
-    case .inline(let bytes): .encoded(bytes)
-    case .remote(let url): .encoded(try await fetcher.fetch(url))
+    case .inline(let bytes): return .encoded(bytes)
+    case .remote(let url):
+      let bytes = try await fetcher.fetch(url)
+      try ticket.reserve(bytes: bytes.count)
+      return .encoded(bytes)
     }
   }
 
@@ -60,11 +71,14 @@ struct Inference: Sendable {
     scope: RequestScope,
     onEvent: @escaping @Sendable (GenerationEvent) async throws -> Void = { _ in }
   ) async throws -> (result: GenerationResult, timing: RequestTiming) {
-    metrics.requestStarted()
     do {
       let result = try await withTimeLimit { try await consume(request, onEvent: onEvent) }
       let timing = RequestTiming(start: scope.start, result: result)
-      metrics.requestSucceeded(timing, maxTokens: request.sampling.maxTokens)
+      metrics.requestSucceeded(
+        timing,
+        maxTokens: request.sampling.maxTokens,
+        skipped: result.receipt.acceptedTokens
+      )
       scope.logger.info(
         "generated",
         metadata: [
@@ -83,6 +97,11 @@ struct Inference: Sendable {
     }
   }
 
+  /// Scores a prompt under the server's time limit.
+  func score(_ request: ScoreRequest) async throws -> [ScoredToken] {
+    try await withTimeLimit { try await engine.score(request) }
+  }
+
   private func consume(
     _ request: GenerationRequest,
     onEvent: @Sendable (GenerationEvent) async throws -> Void
@@ -95,9 +114,9 @@ struct Inference: Sendable {
     throw ServerError.incomplete
   }
 
-  private func withTimeLimit(
-    _ operation: @escaping @Sendable () async throws -> GenerationResult
-  ) async throws -> GenerationResult {
+  private func withTimeLimit<Value: Sendable>(
+    _ operation: @escaping @Sendable () async throws -> Value
+  ) async throws -> Value {
     guard let limit = options.requestTimeout else { return try await operation() }
     return try await withDeadline(limit, error: ServerError.timedOut, operation)
   }

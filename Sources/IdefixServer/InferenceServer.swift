@@ -91,9 +91,9 @@ public struct InferenceServer: Sendable {
   }
 
   private func router() -> Router<RequestScope> {
-    let router = Router(context: RequestScope.self)
+    let router = Router(context: RequestScope.self, options: .autoGenerateHeadEndpoints)
     router.addMiddleware {
-      AccessLog()
+      AccessLog(metrics: inference.metrics)
       CORSMiddleware(
         allowOrigin: .all,
         allowHeaders: [.contentType],

@@ -75,6 +75,14 @@ package enum ServerError: Error, Sendable, Equatable {
     }
   }
 
+  /// Whether a request for an answer failed, rather than one for something else or from nobody.
+  var concernsGeneration: Bool {
+    switch self {
+    case .unauthorized, .notFound, .methodNotAllowed: false
+    default: true
+    }
+  }
+
   /// The `error` text.
   package var message: String {
     switch self {

@@ -256,6 +256,27 @@ import Testing
     #expect(try stream.jsonEvents.first?["error"]?.string == text)
   }
 
+  @Test func vertexAnswersSeveralInstances() async throws {
+    let server = TestServer()
+    let response = try await server.post(
+      "/vertex",
+      """
+      {"instances":[{"inputs":"x","parameters":{"top_k":3}},
+       {"messages":[{"role":"user","content":"y"}],"max_tokens":2}]}
+      """
+    )
+    #expect(try response.json == JSON(#"{"predictions":[" A cat"," A cat"]}"#.utf8))
+    #expect(Set(server.engine.requests.map(\.sampling.topK)) == [3, nil])
+    let refused = TestServer()
+    for body in [
+      #"{"instances":[]}"#, #"{"instances":[1]}"#, #"{"instances":[{"inputs":""}]}"#, "{}",
+      #"{"instances":[\#(Array(repeating: #"{"inputs":"x"}"#, count: 5).joined(separator: ","))]}"#,
+    ] {
+      #expect(try await refused.post("/vertex", body).status.code == 422)
+    }
+    #expect(refused.engine.requests.isEmpty)
+  }
+
   @Test func sagemakerTakesEveryDialect() async throws {
     let server = TestServer()
     let generate = try await server.post("/invocations", #"{"inputs":"x"}"#)

@@ -201,6 +201,9 @@ private func eventually(_ condition: @Sendable () async throws -> Bool) async th
       Response(status: .ok, body: .init(byteBuffer: ByteBuffer(bytes: [1, 2, 3])))
     }
     router.get("/moved") { _, _ in Response(status: .found, headers: [.location: "/a.png"]) }
+    router.get("/full.png") { _, _ in
+      Response(status: .ok, body: .init(byteBuffer: ByteBuffer(repeating: 7, count: 4000)))
+    }
     router.get("/large") { _, _ in
       Response(status: .ok, body: .init(byteBuffer: ByteBuffer(repeating: 7, count: 5000)))
     }
@@ -247,6 +250,14 @@ private func eventually(_ condition: @Sendable () async throws -> Bool) async th
         #expect(try response.json["error"]?.string?.hasSuffix(text) == true, "\(response.text)")
       }
       #expect(server.engine.requests.count == 2)
+      // What is fetched counts as bytes held.
+      options.maxBufferedBytes = 4200
+      let narrow = TestServer(options: options)
+      let image = "![](http://127.0.0.1:\(port)/full.png)"
+      let statuses = [image, image + image].map { #"{"inputs":"\#($0)"}"# }
+      for (body, status) in zip(statuses, [200, 429]) {
+        #expect(try await narrow.post("/generate", body).status.code == status)
+      }
     }
   }
 

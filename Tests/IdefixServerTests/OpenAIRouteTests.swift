@@ -80,6 +80,21 @@ import Testing
     #expect(request.constraint == .jsonSchema(#"{"properties":{}}"#))
   }
 
+  @Test func toolsThatMustNotBeUsedAreIgnored() async throws {
+    let server = TestServer()
+    let body = #"{\#(hello),"tools":[{"type":"function"}],"tool_choice":"none"}"#
+    #expect(try await server.post("/v1/chat/completions", body).status == .ok)
+  }
+
+  @Test(arguments: [true, false])
+  func rolesAreEscapedIfTheOperatorSaysSo(_ escapes: Bool) async throws {
+    var options = ServerOptions()
+    options.escapesRoles = escapes
+    let server = TestServer(options: options)
+    _ = try await server.post("/v1/chat/completions", "{\(hello)}")
+    #expect(server.engine.requests.map(\.prompt.escapesRoles) == [escapes])
+  }
+
   @Test func streamsDeltas() async throws {
     var script = ScriptedEngine.Script()
     script.finishReason = .length

@@ -99,6 +99,52 @@ import Testing
     ("top_n_tokens", ["-1", "9223372036854775808", "\"1\""]),
   ]
 
+  /// The same for the OpenAI-style routes: field, values, and the routes that have it.
+  static let openAINumbers: [(String, [String])] = [
+    ("max_tokens", ["-1", "9223372036854775808", "1e400", "\"5\"", "1.5"]),
+    ("temperature", ["-0.1", "1e400", "-1e400", "\"hot\"", "[]"]),
+    ("top_p", ["-1", "1.5", "1e400", "true"]),
+    ("seed", ["-1", "18446744073709551616", "1.5", "\"7\""]),
+    ("n", ["-1", "0", "1e400", "9223372036854775808", "\"1\""]),
+    ("frequency_penalty", ["-3", "1e400", "\"1\""]),
+    ("presence_penalty", ["2.5", "1e400", "\"1\""]),
+    ("logit_bias", [#"{"1":101}"#, #"{"-1":1}"#, #"{"9223372036854775808":1}"#, #"{"1":1e400}"#]),
+  ]
+  static let chatNumbers = [
+    ("max_completion_tokens", ["-1", "1e400"]), ("top_logprobs", ["-1", "21", "1e400", "\"1\""]),
+  ]
+  static let completionNumbers = [
+    ("logprobs", ["-1", "21", "1e400", "\"1\""]), ("repetition_penalty", ["0", "-1", "1e400"]),
+  ]
+
+  @Test func numbersOfOpenAIRoutesNameTheField() async throws {
+    let routes = [
+      (
+        "/v1/chat/completions", #""logprobs":true,"messages":[{"role":"user","content":"x"}]"#,
+        Self.openAINumbers + Self.chatNumbers
+      ),
+      ("/v1/completions", #""prompt":"x""#, Self.openAINumbers + Self.completionNumbers),
+    ]
+    let server = TestServer()
+    try await server.run { client in
+      for (path, body, fields) in routes {
+        for (field, values) in fields {
+          for value in values {
+            let response = try await client.execute(
+              uri: path,
+              method: .post,
+              headers: [.contentType: "application/json"],
+              body: ByteBuffer(string: #"{\#(body),"\#(field)":\#(value)}"#)
+            )
+            #expect(response.status.code == 422, "\(path) \(field): \(value)")
+            let name = "`" + field.replacing("max_completion_tokens", with: "max_")
+            #expect(response.text.contains(name), "\(path) \(field): \(value) → \(response.text)")
+          }
+        }
+      }
+    }
+  }
+
   @Test(arguments: numbers)
   func numbersOutOfRangeNameTheField(_ field: String, _ values: [String]) async throws {
     let server = TestServer()

@@ -74,6 +74,7 @@ final class ScriptedEngine: GenerationService {
     tell: (GenerationEvent) -> Void
   ) async throws {
     if let error = script.error { throw error }
+    try request.sampling.validate(vocabularySize: info.vocabularySize)
     let seed = request.sampling.isGreedy ? nil : request.sampling.seed ?? 42
     let prompt = PromptInfo(
       scripted: script.promptTokens,

@@ -15,6 +15,15 @@ import Testing
     #expect(response.body.readableBytes == 0)
   }
 
+  @Test(arguments: ["/health", "/info"])
+  func headsAreAnswered(_ path: String) async throws {
+    let response = try await TestServer().run { client in
+      try await client.execute(uri: path, method: .head)
+    }
+    #expect(response.status == .ok)
+    #expect(response.body.readableBytes == 0)
+  }
+
   @Test func infoHasWhatClientsLookFor() async throws {
     let info = try await TestServer().get("/info").json
     #expect(info["model_id"]?.string == "micro")
@@ -69,10 +78,14 @@ import Testing
       return try await client.execute(uri: "/metrics", method: .get).text
     }
     let lines = text.split(separator: "\n")
-    #expect(lines.contains("tgi_request_count 2"))
+    #expect(lines.contains("tgi_request_count 3"))
     #expect(lines.contains("tgi_request_success 2"))
     #expect(lines.contains(#"tgi_request_failure{err="validation"} 1"#))
     #expect(lines.contains("tgi_request_generated_tokens_count 2"))
+    #expect(lines.contains("tgi_batch_next_size_count 7"))
+    let answered = #"idefix_http_requests{method="POST",route="/generate",status="#
+    #expect(lines.contains(Substring(answered + #""200"} 2"#)))
+    #expect(lines.contains(Substring(answered + #""422"} 1"#)))
     #expect(lines.contains("tgi_request_generated_tokens_sum 6.0"))
     #expect(lines.contains(#"tgi_request_max_new_tokens_bucket{le="4.0"} 2"#))
     #expect(lines.contains("tgi_queue_size 2"))
@@ -147,7 +160,8 @@ import Testing
     (.get, "/"), (.get, "/ui"), (.get, "/info"), (.get, "/metrics"), (.get, "/v1/models"),
     (.post, "/"), (.post, "/generate"), (.post, "/generate_stream"), (.post, "/tokenize"),
     (.post, "/chat_tokenize"), (.post, "/v1/chat/completions"), (.post, "/v1/completions"),
-    (.post, "/invocations"), (.get, "/nothing"), (.get, "/health/"), (.get, "//health"),
+    (.post, "/invocations"), (.post, "/vertex"), (.head, "/info"),
+    (.get, "/nothing"), (.get, "/health/"), (.get, "//health"),
   ]
 
   private func server() -> TestServer {

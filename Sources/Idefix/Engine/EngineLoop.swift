@@ -265,6 +265,10 @@ final class EngineLoop {
     counters.update {
       $0.waiting = scheduler.waiting.count
       $0.running = scheduler.running.count
+      $0.runningTokens = scheduler.running.reduce(0) { $0 + $1.tokens.count }
+      $0.runningTokenLimit = scheduler.running.reduce(0) {
+        $0 + $1.request.prepared.tokens.count + $1.request.prepared.maxTokens
+      }
       $0.preemptions = scheduler.preemptions
       $0.pages = pool.capacity
       $0.pagesInUse = pool.pagesInUse

@@ -24,8 +24,12 @@ public struct EngineMetrics: Sendable, Equatable {
   public var steps = 0
   /// Tokens those passes carried.
   public var stepTokens = 0
+  /// Sequences those passes worked on, added up.
+  public var stepSequences = 0
   /// Seconds spent in passes.
   public var stepSeconds = 0.0
+  /// Seconds spent on the logits of passes: drawing tokens, telling about them, ending answers.
+  public var outputSeconds = 0.0
   /// Seconds spent encoding images.
   public var encodeSeconds = 0.0
   /// Sequences that lost their pages to older ones.
@@ -38,6 +42,10 @@ public struct EngineMetrics: Sendable, Equatable {
   public var waiting = 0
   /// Sequences computed now.
   public var running = 0
+  /// Tokens of the sequences computed now, prompt and answer.
+  public var runningTokens = 0
+  /// Tokens they may come to have.
+  public var runningTokenLimit = 0
   /// Pages of the cache in all.
   public var pages = 0
   /// Pages used by running sequences now.

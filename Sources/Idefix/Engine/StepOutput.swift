@@ -16,6 +16,8 @@ final class StepOutput {
   private var isOver: [Bool]
   private var isAdvanced = false
   private var isMeasured = false
+  /// When the pass was over.
+  private var measured = ContinuousClock.now
 
   init(_ loop: EngineLoop, _ planned: [PlannedSlice]) {
     self.loop = loop
@@ -36,7 +38,8 @@ final class StepOutput {
   func measure(since start: ContinuousClock.Instant) {
     guard !isMeasured else { return }
     isMeasured = true
-    let milliseconds = (ContinuousClock.now - start).milliseconds
+    measured = .now
+    let milliseconds = (measured - start).milliseconds
     let decodes = planned.count { $0.range.count == 1 }
     let tokens = planned.reduce(0) { $0 + $1.range.count + $1.draft.count }
     loop.scheduler.pacer.record(
@@ -47,6 +50,7 @@ final class StepOutput {
     loop.counters.update {
       $0.steps += 1
       $0.stepTokens += tokens
+      $0.stepSequences += planned.count
       $0.stepSeconds += milliseconds / 1e3
     }
   }
@@ -94,6 +98,9 @@ final class StepOutput {
         sequence.drafter.record(drafted: 0, accepted: 0, tokenShare: share)
       }
       settle(sequence, slice)
+    }
+    loop.counters.update {
+      $0.outputSeconds += (ContinuousClock.now - measured).milliseconds / 1e3
     }
   }
 

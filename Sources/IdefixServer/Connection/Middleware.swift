@@ -5,8 +5,10 @@ import Foundation
 import Hummingbird
 import Logging
 
-/// Logs each request and names it in `x-request-id`.
+/// Logs and counts each request and names it in `x-request-id`.
 struct AccessLog: RouterMiddleware {
+  let metrics: Metrics
+
   func handle(
     _ request: Request,
     context: RequestScope,
@@ -14,14 +16,16 @@ struct AccessLog: RouterMiddleware {
   ) async throws -> Response {
     var response = try await next(request, context)
     response.headers.set("x-request-id", context.id)
+    // The route as it was declared, not the path as it was sent: that could hold anything.
+    let route = context.endpointPath ?? "none"
+    metrics.answered(request.method, route: route, status: response.status.code)
     let elapsed = (ContinuousClock.now - context.start).milliseconds
     context.logger.log(
       level: response.status.code < 500 ? .info : .error,
       "request",
       metadata: [
         "method": "\(request.method)",
-        // The route as it was declared, not the path as it was sent: that could hold anything.
-        "route": "\(context.endpointPath ?? "none")",
+        "route": "\(route)",
         "status": "\(response.status.code)",
         "ms": "\(Int(elapsed.rounded()))",
       ]
@@ -49,7 +53,7 @@ struct ErrorResponder: RouterMiddleware {
       if failure == .internalFailure {
         context.logger.error("unexpected error", metadata: ["type": "\(type(of: error))"])
       }
-      metrics.requestFailed(kind: failure.kind)
+      if failure.concernsGeneration { metrics.requestFailed(kind: failure.kind) }
       return try failure.response(from: request, context: context)
     }
   }

@@ -10,7 +10,7 @@ struct ChatRoutes: Sendable {
 
   func add(to router: Router<RequestScope>) {
     router.post("/v1/chat/completions") { request, scope in
-      let ticket = try inference.admission.admit()
+      let ticket = try inference.admit()
       let body = try await inference.bodies.decode(ChatRequest.self, from: request, ticket: ticket)
       return try await reply(to: body, scope: scope, ticket: ticket)
     }
@@ -27,7 +27,10 @@ struct ChatRoutes: Sendable {
       return stream(body, characters: characters, scope: scope, ticket: ticket)
     }
     let (result, timing) = try await scope.connection.whileOpen {
-      try await inference.run(try await generation(for: body, scope: scope), scope: scope)
+      try await inference.run(
+        try await generation(for: body, scope: scope, ticket: ticket),
+        scope: scope
+      )
     }
     withExtendedLifetime(ticket) {}
     let identity = identity(of: scope)
@@ -81,7 +84,7 @@ struct ChatRoutes: Sendable {
       },
       produce: { sink in
         defer { withExtendedLifetime(ticket) {} }
-        let request = try await generation(for: body, scope: scope)
+        let request = try await generation(for: body, scope: scope, ticket: ticket)
         let (result, _) = try await inference.run(request, scope: scope) { event in
           switch event {
           case .progress(let progress): try sink.comment(ProgressNote(progress))
@@ -116,14 +119,16 @@ struct ChatRoutes: Sendable {
     )
   }
 
-  private func generation(
+  /// The engine's request for a body, images loaded.
+  func generation(
     for body: ChatRequest,
-    scope: RequestScope
+    scope: RequestScope,
+    ticket: Admission.Ticket
   ) async throws -> GenerationRequest {
     var request = try body.request(options: inference.options)
     try inference.checkImageCount(body.imageAddresses.count)
     request.prompt = try await body.prompt(escapingRoles: inference.options.escapesRoles) {
-      try await inference.image(at: $0)
+      try await inference.image(at: $0, ticket: ticket)
     }
     request.tenant = scope.tenant
     return request
@@ -152,8 +157,8 @@ extension ChatRequest.Message {
   /// Characters of its text.
   fileprivate var characters: Int {
     switch content {
-    case .text(let text): text.count
-    case .parts(let parts): parts.reduce(0) { $0 + ($1.text?.count ?? 0) }
+    case .text(let text): text.unicodeScalars.count
+    case .parts(let parts): parts.reduce(0) { $0 + ($1.text?.unicodeScalars.count ?? 0) }
     case nil: 0
     }
   }

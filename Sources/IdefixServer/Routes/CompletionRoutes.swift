@@ -16,7 +16,7 @@ struct CompletionRoutes: Sendable {
 
   func add(to router: Router<RequestScope>) {
     router.post("/v1/completions") { request, scope in
-      let ticket = try inference.admission.admit()
+      let ticket = try inference.admit()
       let body = try await inference.bodies.decode(
         CompletionRequest.self,
         from: request,
@@ -39,7 +39,7 @@ struct CompletionRoutes: Sendable {
       return stream(body, characters: characters, scope: scope, ticket: ticket)
     }
     let all = try await scope.connection.whileOpen {
-      try await forEachPrompt(of: body) { index, item in
+      try await inMembersOrder(items) { index, item in
         try await answers(to: item, at: index, body, scope: scope)
       }
     }
@@ -92,7 +92,7 @@ struct CompletionRoutes: Sendable {
   ) async throws -> Answers {
     var request = ScoreRequest(prompt: item.prompt, top: body.logprobs ?? 0)
     request.tenant = scope.tenant
-    let tokens = try await inference.engine.score(request)
+    let tokens = try await inference.score(request)
     var logprobs = CompletionLogprobs()
     tokens.forEach { logprobs.append($0) }
     let choice = CompletionReply.Choice(
@@ -120,7 +120,7 @@ struct CompletionRoutes: Sendable {
       },
       produce: { sink in
         defer { withExtendedLifetime(ticket) {} }
-        let usages = try await forEachPrompt(of: body) { index, item in
+        let usages = try await inMembersOrder(body.prompt.items) { index, item in
           try await stream(item, at: index, body, scope: scope, to: sink)
         }
         if body.streamOptions?.includeUsage == true {
@@ -176,21 +176,6 @@ struct CompletionRoutes: Sendable {
       try send(answer.index, "", finish: answer.finishReason.openAIName)
     }
     return Usage(result)
-  }
-
-  /// Works on all prompts at once and returns in their order.
-  private func forEachPrompt<Value: Sendable>(
-    of body: CompletionRequest,
-    _ work: @escaping @Sendable (Int, CompletionPrompt.Item) async throws -> Value
-  ) async throws -> [Value] {
-    try await withThrowingTaskGroup(of: (Int, Value).self) { group in
-      for (index, item) in body.prompt.items.enumerated() {
-        group.addTask { (index, try await work(index, item)) }
-      }
-      var values: [(Int, Value)] = []
-      for try await value in group { values.append(value) }
-      return values.sorted { $0.0 < $1.0 }.map(\.1)
-    }
   }
 
   private func check(_ body: CompletionRequest) throws(ServerError) {
@@ -266,7 +251,7 @@ extension CompletionPrompt.Item {
   }
 
   fileprivate var characters: Int {
-    if case .text(let text) = self { text.count } else { 0 }
+    if case .text(let text) = self { text.unicodeScalars.count } else { 0 }
   }
 }
 

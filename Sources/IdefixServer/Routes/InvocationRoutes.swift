@@ -1,9 +1,11 @@
-// SageMaker's `/invocations`: one route for every dialect; the body's fields say which one it is.
+// The routes of hosting platforms: SageMaker's `/invocations`, one route for every dialect, and Vertex AI's
+// `/vertex`, several requests in one. The fields of a body say which dialect it is.
 
 import Foundation
 import Hummingbird
+import Idefix
 
-/// The route that guesses the dialect.
+/// The routes that guess the dialect.
 struct InvocationRoutes: Sendable {
   let inference: Inference
 
@@ -14,9 +16,30 @@ struct InvocationRoutes: Sendable {
     var prompt: JSONPresence?
   }
 
+  /// Several requests, each of the generate or the chat dialect.
+  private struct VertexRequest: Decodable {
+    var instances: [Instance]
+
+    enum Instance: Decodable, Sendable {
+      case generate(GenerateRequest)
+      case chat(ChatRequest)
+
+      init(from decoder: any Decoder) throws {
+        self =
+          try Probe(from: decoder).messages == nil
+          ? .generate(try GenerateRequest(from: decoder)) : .chat(try ChatRequest(from: decoder))
+      }
+    }
+  }
+
+  /// The text of each answer.
+  private struct VertexReply: Encodable {
+    var predictions: [String]
+  }
+
   func add(to router: Router<RequestScope>) {
     router.post("/invocations") { request, scope in
-      let ticket = try inference.admission.admit()
+      let ticket = try inference.admit()
       let data = try await inference.bodies.read(request, ticket: ticket)
       let probe = try JSONDecoder.decodeRequest(Probe.self, from: data)
       if probe.messages != nil {
@@ -33,10 +56,65 @@ struct InvocationRoutes: Sendable {
       return try await TGIRoutes(inference: inference)
         .compatible(body, scope: scope, ticket: ticket)
     }
+    router.post("/vertex") { request, scope in
+      let ticket = try inference.admit()
+      let body = try await inference.bodies.decode(
+        VertexRequest.self,
+        from: request,
+        ticket: ticket
+      )
+      return try await predict(body.instances, scope: scope, ticket: ticket)
+    }
+  }
+
+  /// Answers all instances at once, under the limit that a batch of prompts has.
+  private func predict(
+    _ instances: [VertexRequest.Instance],
+    scope: RequestScope,
+    ticket: Admission.Ticket
+  ) async throws -> Response {
+    let limit = inference.options.maxClientBatchSize
+    guard (1...limit).contains(instances.count) else {
+      throw ServerError.validation(
+        "`instances` must hold 1 to \(limit) requests. Given: \(instances.count)"
+      )
+    }
+    let predictions = try await scope.connection.whileOpen {
+      try await inMembersOrder(instances) { _, instance in
+        let request: GenerationRequest
+        switch instance {
+        case .generate(let body):
+          request = try await TGIRoutes(inference: inference)
+            .generation(for: body, scope: scope, ticket: ticket, streaming: false)
+        case .chat(let body):
+          request = try await ChatRoutes(inference: inference)
+            .generation(for: body, scope: scope, ticket: ticket)
+        }
+        let result = try await inference.run(request, scope: scope).result
+        return result.sequences.max { $0.score < $1.score }?.text ?? ""
+      }
+    }
+    withExtendedLifetime(ticket) {}
+    return try .json(VertexReply(predictions: predictions))
   }
 }
 
 /// Any JSON value, not looked at.
 struct JSONPresence: Decodable {
   init(from decoder: any Decoder) throws {}
+}
+
+/// Works on all members at once and returns the values in the members' order.
+func inMembersOrder<Member: Sendable, Value: Sendable>(
+  _ members: [Member],
+  _ work: @escaping @Sendable (Int, Member) async throws -> Value
+) async throws -> [Value] {
+  try await withThrowingTaskGroup(of: (Int, Value).self) { group in
+    for (index, member) in members.enumerated() {
+      group.addTask { (index, try await work(index, member)) }
+    }
+    var values: [(Int, Value)] = []
+    for try await value in group { values.append(value) }
+    return values.sorted { $0.0 < $1.0 }.map(\.1)
+  }
 }

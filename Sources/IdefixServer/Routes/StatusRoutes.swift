@@ -22,7 +22,10 @@ struct StatusRoutes: Sendable {
         headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
         body: .init(
           byteBuffer: ByteBuffer(
-            string: inference.metrics.render(engine: inference.engine.metrics)
+            string: inference.metrics.render(
+              engine: inference.engine.metrics,
+              open: inference.admission.requests
+            )
           )
         )
       )

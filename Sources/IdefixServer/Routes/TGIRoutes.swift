@@ -1,5 +1,4 @@
-// The routes of text-generation-inference that generate: `/`, `/generate`, `/generate_stream` and SageMaker's
-// `/invocations`. Prompts are raw: markdown images are images and `<end_of_utterance>` is a token.
+// The routes of text-generation-inference that generate: `/`, `/generate` and `/generate_stream`. Prompts are raw: markdown images are images and `<end_of_utterance>` is a token.
 
 import Hummingbird
 import Idefix
@@ -10,7 +9,7 @@ struct TGIRoutes: Sendable {
 
   func add(to router: Router<RequestScope>) {
     router.post("/generate") { request, scope in
-      let ticket = try inference.admission.admit()
+      let ticket = try inference.admit()
       let body = try await inference.bodies.decode(
         GenerateRequest.self,
         from: request,
@@ -19,7 +18,7 @@ struct TGIRoutes: Sendable {
       return try await reply(to: body, scope: scope, ticket: ticket, asArray: false)
     }
     router.post("/generate_stream") { request, scope in
-      let ticket = try inference.admission.admit()
+      let ticket = try inference.admit()
       let body = try await inference.bodies.decode(
         GenerateRequest.self,
         from: request,
@@ -28,7 +27,7 @@ struct TGIRoutes: Sendable {
       return stream(body, scope: scope, ticket: ticket)
     }
     router.post("/") { request, scope in
-      let ticket = try inference.admission.admit()
+      let ticket = try inference.admit()
       let body = try await inference.bodies.decode(
         GenerateRequest.self,
         from: request,
@@ -56,7 +55,12 @@ struct TGIRoutes: Sendable {
   ) async throws -> Response {
     let parameters = body.parameters ?? .absent
     let (reply, timing) = try await scope.connection.whileOpen {
-      let request = try await generation(for: body, scope: scope, streaming: false)
+      let request = try await generation(
+        for: body,
+        scope: scope,
+        ticket: ticket,
+        streaming: false
+      )
       let prefill = Latest<[ScoredToken]>()
       let (result, timing) = try await inference.run(request, scope: scope) { event in
         if case .promptScored(let tokens) = event { prefill.set(tokens) }
@@ -64,7 +68,7 @@ struct TGIRoutes: Sendable {
       return (Self.reply(result, prefill: prefill.value ?? [], to: body, parameters), timing)
     }
     withExtendedLifetime(ticket) {}
-    let headers = timing.headers(characters: body.inputs.count)
+    let headers = timing.headers(characters: body.inputs.unicodeScalars.count)
     return asArray
       ? try .json([reply], headers: headers) : try .json(reply, headers: headers)
   }
@@ -76,7 +80,7 @@ struct TGIRoutes: Sendable {
   ) -> Response {
     let parameters = body.parameters ?? .absent
     return EventStream.response(
-      headers: RequestTiming.streamHeaders(characters: body.inputs.count),
+      headers: RequestTiming.streamHeaders(characters: body.inputs.unicodeScalars.count),
       keepAlive: inference.options.keepAliveInterval,
       connection: scope.connection,
       failure: { failure in
@@ -85,7 +89,12 @@ struct TGIRoutes: Sendable {
       },
       produce: { sink in
         defer { withExtendedLifetime(ticket) {} }
-        let request = try await generation(for: body, scope: scope, streaming: true)
+        let request = try await generation(
+          for: body,
+          scope: scope,
+          ticket: ticket,
+          streaming: true
+        )
         let last = Latest<TokenEvent>()
         let (result, _) = try await inference.run(request, scope: scope) { event in
           switch event {
@@ -104,9 +113,10 @@ struct TGIRoutes: Sendable {
   }
 
   /// The engine's request for a body, images loaded.
-  private func generation(
+  func generation(
     for body: GenerateRequest,
     scope: RequestScope,
+    ticket: Admission.Ticket,
     streaming: Bool
   ) async throws -> GenerationRequest {
     guard !body.inputs.isEmpty else { throw ServerError.validation("`inputs` cannot be empty") }
@@ -118,7 +128,7 @@ struct TGIRoutes: Sendable {
       context: inference.engine.info.contextTokens,
       options: inference.options
     )
-    request.prompt = .interleaved(try await inference.parts(of: body.inputs))
+    request.prompt = .interleaved(try await inference.parts(of: body.inputs, ticket: ticket))
     request.prompt.parsesSpecialTokens = true
     request.tenant = scope.tenant
     return request

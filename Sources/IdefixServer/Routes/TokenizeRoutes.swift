@@ -16,7 +16,7 @@ struct TokenizeRoutes: Sendable {
         ticket: ticket
       )
       guard !body.inputs.isEmpty else { throw ServerError.validation("`inputs` cannot be empty") }
-      var prompt = Prompt.interleaved(try await inference.parts(of: body.inputs))
+      var prompt = Prompt.interleaved(try await inference.parts(of: body.inputs, ticket: ticket))
       prompt.parsesSpecialTokens = true
       return try Response.json(Self.place(try inference.engine.tokenize(prompt), in: body.inputs))
     }
@@ -25,7 +25,7 @@ struct TokenizeRoutes: Sendable {
       let body = try await inference.bodies.decode(ChatRequest.self, from: request, ticket: ticket)
       try inference.checkImageCount(body.imageAddresses.count)
       let prompt = try await body.prompt(escapingRoles: inference.options.escapesRoles) {
-        try await inference.image(at: $0)
+        try await inference.image(at: $0, ticket: ticket)
       }
       let tokens = try inference.engine.tokenize(prompt)
       // The tokenizer's own space before the first word is no part of the template.

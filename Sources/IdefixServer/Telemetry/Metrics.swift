@@ -1,76 +1,86 @@
 // What the server counts and how it is shown to Prometheus, under the names of text-generation-inference
 // where it has one and `idefix_` otherwise. Knows counts and times only: no text, no address, no key.
 
+import CoreMetrics
+import Hummingbird
 import Idefix
-import Synchronization
 
 /// Counters and histograms of the server.
 final class Metrics: Sendable {
-  private struct State {
-    var started = 0
-    var succeeded = 0
-    var failures: [String: Int] = [:]
-    var cancelled = 0
-    var requestDuration = Histogram.seconds
-    var validationDuration = Histogram.seconds
-    var queueDuration = Histogram.seconds
-    var inferenceDuration = Histogram.seconds
-    var timePerToken = Histogram.seconds
-    var generatedTokens = Histogram.tokens
-    var inputLength = Histogram.tokens
-    var maxNewTokens = Histogram.tokens
+  private let registry = PrometheusRegistry()
+  private let started: Counter
+  private let succeeded: Counter
+  private let cancelled: Counter
+  private let requestDuration: Timer
+  private let validationDuration: Timer
+  private let queueDuration: Timer
+  private let inferenceDuration: Timer
+  private let timePerToken: Timer
+  private let generatedTokens: Recorder
+  private let inputLength: Recorder
+  private let maxNewTokens: Recorder
+  private let skippedTokens: Recorder
+
+  init() {
+    let registry = registry
+    func counter(_ name: String) -> Counter { Counter(label: name, factory: registry) }
+    func timer(_ name: String) -> Timer { Timer(label: name, factory: registry) }
+    func recorder(_ name: String) -> Recorder { Recorder(label: name, factory: registry) }
+    started = counter("tgi_request_count")
+    succeeded = counter("tgi_request_success")
+    cancelled = counter("idefix_request_cancelled")
+    requestDuration = timer("tgi_request_duration")
+    validationDuration = timer("tgi_request_validation_duration")
+    queueDuration = timer("tgi_request_queue_duration")
+    inferenceDuration = timer("tgi_request_inference_duration")
+    timePerToken = timer("tgi_request_mean_time_per_token_duration")
+    generatedTokens = recorder("tgi_request_generated_tokens")
+    inputLength = recorder("tgi_request_input_length")
+    maxNewTokens = recorder("tgi_request_max_new_tokens")
+    skippedTokens = recorder("tgi_request_skipped_tokens")
   }
 
-  private let state = Mutex(State())
+  /// A request for an answer came in.
+  func requestStarted() { started.increment() }
 
-  /// A generation request was taken on.
-  func requestStarted() { state.withLock { $0.started += 1 } }
-
-  /// A request was refused or failed; `kind` is its `error_type`.
-  func requestFailed(kind: String) { state.withLock { $0.failures[kind, default: 0] += 1 } }
+  /// A request for an answer was refused or failed; `kind` is its `error_type`.
+  func requestFailed(kind: String) {
+    Counter(label: "tgi_request_failure", dimensions: [("err", kind)], factory: registry)
+      .increment()
+  }
 
   /// The client went away before the end.
-  func requestCancelled() { state.withLock { $0.cancelled += 1 } }
+  func requestCancelled() { cancelled.increment() }
 
   /// A request was answered.
-  func requestSucceeded(_ timing: RequestTiming, maxTokens: Int?) {
-    state.withLock { state in
-      state.succeeded += 1
-      state.requestDuration.observe(timing.total / 1000)
-      state.validationDuration.observe(timing.validation / 1000)
-      state.queueDuration.observe(timing.queue / 1000)
-      state.inferenceDuration.observe(timing.inference / 1000)
-      state.timePerToken.observe(timing.perToken / 1000)
-      state.generatedTokens.observe(Double(timing.generatedTokens))
-      state.inputLength.observe(Double(timing.promptTokens))
-      if let maxTokens { state.maxNewTokens.observe(Double(maxTokens)) }
-    }
+  func requestSucceeded(_ timing: RequestTiming, maxTokens: Int?, skipped: Int) {
+    succeeded.increment()
+    requestDuration.recordMilliseconds(timing.total)
+    validationDuration.recordMilliseconds(timing.validation)
+    queueDuration.recordMilliseconds(timing.queue)
+    inferenceDuration.recordMilliseconds(timing.inference)
+    timePerToken.recordMilliseconds(timing.perToken)
+    generatedTokens.record(timing.generatedTokens)
+    inputLength.record(timing.promptTokens)
+    if let maxTokens { maxNewTokens.record(maxTokens) }
+    skippedTokens.record(skipped)
   }
 
-  /// The Prometheus text format.
-  func render(engine: EngineMetrics) -> String {
-    state.withLock { state in
-      var text = Self.sample("tgi_request_count", "counter", state.started)
-      text += Self.sample("tgi_request_success", "counter", state.succeeded)
-      text += "# TYPE tgi_request_failure counter\n"
-      for (kind, count) in state.failures.sorted(by: { $0.key < $1.key }) {
-        text += "tgi_request_failure{err=\"\(kind)\"} \(count)\n"
-      }
-      text += Self.sample("idefix_request_cancelled", "counter", state.cancelled)
-      for (name, histogram) in [
-        ("tgi_request_duration", state.requestDuration),
-        ("tgi_request_validation_duration", state.validationDuration),
-        ("tgi_request_queue_duration", state.queueDuration),
-        ("tgi_request_inference_duration", state.inferenceDuration),
-        ("tgi_request_mean_time_per_token_duration", state.timePerToken),
-        ("tgi_request_generated_tokens", state.generatedTokens),
-        ("tgi_request_input_length", state.inputLength),
-        ("tgi_request_max_new_tokens", state.maxNewTokens),
-      ] {
-        text += histogram.render(name: name)
-      }
-      return text + Self.render(engine)
-    }
+  /// An HTTP request was answered; `route` as it was declared.
+  func answered(_ method: HTTPRequest.Method, route: String, status: Int) {
+    // A client can write anything for a method: only those that have routes are names.
+    let known: Set<HTTPRequest.Method> = [.get, .head, .post, .options]
+    let dimensions = [
+      ("method", known.contains(method) ? method.rawValue : "other"), ("route", route),
+      ("status", "\(status)"),
+    ]
+    Counter(label: "idefix_http_requests", dimensions: dimensions, factory: registry).increment()
+  }
+
+  /// The Prometheus text format; `open` requests are in hand.
+  func render(engine: EngineMetrics, open: Int) -> String {
+    registry.render() + "# TYPE idefix_open_requests gauge\nidefix_open_requests \(open)\n"
+      + Self.render(engine)
   }
 
   private static func render(_ engine: EngineMetrics) -> String {
@@ -89,22 +99,26 @@ final class Metrics: Sendable {
     ]
     let gauges: [(String, Int)] = [
       ("tgi_batch_current_size", engine.running),
+      ("tgi_batch_current_max_tokens", engine.runningTokenLimit),
+      ("tgi_batch_total_tokens", engine.runningTokens),
       ("tgi_queue_size", engine.waiting),
       ("idefix_cache_pages", engine.pages),
       ("idefix_cache_pages_in_use", engine.pagesInUse),
       ("idefix_cache_pages_kept", engine.pagesCached),
     ]
-    var text = counters.map { sample($0.0, "counter", $0.1) }.joined()
-    text += gauges.map { sample($0.0, "gauge", $0.1) }.joined()
-    // The engine counts passes and their seconds; without buckets that is a histogram of one.
-    text += "# TYPE tgi_batch_inference_duration histogram\n"
-    text += "tgi_batch_inference_duration_bucket{le=\"+Inf\"} \(engine.steps)\n"
-    text += "tgi_batch_inference_duration_sum \(engine.stepSeconds)\n"
-    text += "tgi_batch_inference_duration_count \(engine.steps)\n"
+    // The engine adds up what its passes cost; without buckets that is a histogram of one.
+    let sums: [(String, Double)] = [
+      ("tgi_batch_next_size", Double(engine.stepSequences)),
+      ("tgi_batch_forward_duration", engine.stepSeconds),
+      ("tgi_batch_decode_duration", engine.outputSeconds),
+      ("tgi_batch_inference_duration", engine.stepSeconds + engine.outputSeconds),
+    ]
+    var text = counters.map { "# TYPE \($0) counter\n\($0) \($1)\n" }.joined()
+    text += gauges.map { "# TYPE \($0) gauge\n\($0) \($1)\n" }.joined()
+    for (name, sum) in sums {
+      text += "# TYPE \(name) histogram\n\(name)_bucket{le=\"+Inf\"} \(engine.steps)\n"
+      text += "\(name)_sum \(sum)\n\(name)_count \(engine.steps)\n"
+    }
     return text
-  }
-
-  private static func sample(_ name: String, _ type: String, _ value: Int) -> String {
-    "# TYPE \(name) \(type)\n\(name) \(value)\n"
   }
 }

@@ -40,7 +40,7 @@ extension ChatRequest {
 
   /// The engine's request but for its prompt.
   func request(options: ServerOptions) throws(ServerError) -> GenerationRequest {
-    guard tools?.isEmpty ?? true else { throw .toolsUnsupported }
+    guard tools?.isEmpty ?? true || toolChoice == .string("none") else { throw .toolsUnsupported }
     try OpenAISampling.checkCount(n ?? 1, limits: options)
     var sampling = try OpenAISampling.options(
       maxTokens: maxCompletionTokens ?? maxTokens,

@@ -19,9 +19,10 @@ struct ChatRequest: Decodable, Sendable {
   var logprobs: Bool?
   var topLogprobs: Int?
   var tools: [JSONValue]?
+  var toolChoice: JSONValue?
   var responseFormat: ResponseFormat?
   var n: Int?
-  var logitBias: [String: Double]?
+  var logitBias: [String: Located<Double>]?
 
   enum CodingKeys: String, CodingKey {
     case messages
@@ -36,6 +37,7 @@ struct ChatRequest: Decodable, Sendable {
     case logprobs
     case topLogprobs = "top_logprobs"
     case tools
+    case toolChoice = "tool_choice"
     case responseFormat = "response_format"
     case n
     case logitBias = "logit_bias"

@@ -19,7 +19,7 @@ struct CompletionRequest: Decodable, Sendable {
   var echo: Bool?
   var logprobs: Int?
   var n: Int?
-  var logitBias: [String: Double]?
+  var logitBias: [String: Located<Double>]?
 
   enum CodingKeys: String, CodingKey {
     case prompt

@@ -64,7 +64,7 @@ extension JSONDecoder {
 /// A number whose decoding error says where it stands.
 ///
 /// Foundation throws an error of its own for a number that does not fit its type, without the path to it.
-private struct Located<Number: Decodable>: Decodable {
+struct Located<Number: Decodable & Sendable>: Decodable, Sendable {
   let value: Number
 
   init(from decoder: any Decoder) throws {

@@ -166,7 +166,7 @@ enum OpenAISampling {
     stop: [String],
     frequencyPenalty: Double?,
     presencePenalty: Double?,
-    logitBias: [String: Double]?,
+    logitBias: [String: Located<Double>]?,
     limits: ServerOptions
   ) throws(ServerError) -> SamplingOptions {
     guard stop.count <= limits.maxStopSequences else {
@@ -187,7 +187,7 @@ enum OpenAISampling {
       guard let id = Int32(key) else {
         throw .validation("`logit_bias` needs token ids as keys")
       }
-      sampling.logitBias[id] = value
+      sampling.logitBias[id] = value.value
     }
     return sampling
   }
