@@ -121,6 +121,29 @@ def test_sends_images_and_text_in_order(open_page, pictures):
     assert page.complaints == []
 
 
+def test_a_message_can_be_edited(open_page, pictures):
+    page = open_page()
+    bodies = []
+    page.on("request", lambda request: request.method == "POST" and bodies.append(request.post_data_json))
+    ask(page, pictures)
+    page.wait_for_selector("text=Regenerate")
+    page.hover("article.user")
+    page.click("article.user >> text=Edit")
+    assert page.locator("#prompt img").count() == 2
+    assert page.locator("article.replaced").count() == 2
+    page.keyboard.press("Escape")
+    assert page.locator("article.replaced").count() == 0 and page.locator("#prompt img").count() == 0
+    page.click("article.user >> text=Edit")
+    page.keyboard.type(" and why?")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Regenerate")
+    assert page.locator("article").count() == 2
+    parts = [part.get("text", "image").strip() for part in bodies[1]["messages"][0]["content"]]
+    assert parts == ["First", "image", "then", "image", "what? and why?"]
+    assert len(bodies[1]["messages"]) == 1
+    assert page.complaints == []
+
+
 def test_stops_and_explains_failures(open_page):
     page = open_page()
     page.click("#settings-open")
@@ -137,6 +160,9 @@ def test_stops_and_explains_failures(open_page):
     page.keyboard.type("Again")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=Try again")
+    area = page.locator("main").bounding_box()
+    button = page.locator("text=Try again").bounding_box()
+    assert button["y"] + button["height"] <= area["y"] + area["height"], "the way out is in view"
     assert page.text_content(".error >> nth=0") == "The connection to the server was lost."
 
 

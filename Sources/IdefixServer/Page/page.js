@@ -5,12 +5,13 @@
 const $ = (id) => document.getElementById(id);
 const ui = Object.fromEntries(
   ["model", "new", "curl", "empty", "log", "composer", "prompt", "files", "attach", "send", "stop", "status",
-    "settings", "settings-open", "settings-reset"].map((id) => [id, $(id)]));
+    "editing", "editing-cancel", "settings", "settings-open", "settings-reset"].map((id) => [id, $(id)]));
 
 /** Turns of the conversation: {role, parts: [{text} | {image, name}], meta?, error?, element?}. */
 let turns = [];
 let running = null;   // AbortController of the answer in progress
 let lastBody = null;  // last request, for "copy as curl"
+let edited = null;    // turn of the user that is being written anew; it and what follows stay until it is sent
 
 // ---- settings ----------------------------------------------------------------------------------------------
 
@@ -138,7 +139,7 @@ async function answer() {
       if (piece.finish_reason === "length") turn.cut = true;
       text += piece.delta.content;
       const seconds = (performance.now() - first) / 1000;
-      if (count > 1 && seconds > 0.2) turn.meta = `${((count - 1) / seconds).toFixed(1)} tokens/s`;
+      if (count > 1 && seconds > 0.2) turn.meta = rate((count - 1) / seconds);
       show();
     }
     turn.meta = summary(usage, timings, performance.now() - start) + (turn.cut ? " · cut at the longest answer" : "");
@@ -175,12 +176,16 @@ function progress(comment) {
   else say(`Reading: ${done} of ${total} tokens…`);
 }
 
+function rate(tokens) {
+  return `${tokens.toFixed(tokens < 100 ? 1 : 0)} tokens/s`;
+}
+
 function summary(usage, timings, elapsed) {
   if (!usage) return "";
-  const facts = [`${usage.completion_tokens} tokens`];
+  const facts = [`${usage.completion_tokens} token${usage.completion_tokens === 1 ? "" : "s"}`];
   if (timings) {
     const seconds = (value) => value >= 995 ? `${(value / 1000).toFixed(1)} s` : `${Math.round(value)} ms`;
-    if (timings.tokens_per_second > 0) facts.push(`${timings.tokens_per_second.toFixed(1)} tokens/s`);
+    if (timings.tokens_per_second > 0) facts.push(rate(timings.tokens_per_second));
     if (timings.vision_ms >= 1) facts.push(`images ${seconds(timings.vision_ms)}`);
     facts.push(`reading ${seconds(timings.prefill_ms)}`, `writing ${seconds(timings.decode_ms)}`);
     if (timings.cached_tokens) facts.push(`${timings.cached_tokens} of ${timings.prompt_tokens} prompt tokens reused`);
@@ -215,16 +220,17 @@ function paint(turn) {
   const isBusy = isLast && running !== null && turn.role === "assistant";
   const children = [make("h3", { textContent: turn.role === "user" ? "You" : "Idefix" }), said];
   if (turn.error) children.push(make("p", { className: "error", textContent: turn.error }));
-  if (turn.role === "assistant") {
-    const meta = make("div", { className: "meta" }, make("span", { className: "numbers", textContent: turn.meta }));
-    if (!isBusy) {
-      if (turn.parts.length) meta.append(action("Copy", () => copy(turn.parts[0].text, "Answer copied.")));
-      if (isLast) meta.append(action(turn.error ? "Try again" : "Regenerate", regenerate));
-    }
-    children.push(meta);
+  if (turn.role === "assistant") children.push(make("p", { className: "numbers", textContent: turn.meta }));
+  const actions = make("div", { className: "actions" });
+  if (turn.role === "user") actions.append(action("Edit", () => edit(turn)));
+  else if (!isBusy) {
+    if (turn.parts.length) actions.append(action("Copy", () => copy(turn.parts[0].text, "Answer copied.")));
+    if (isLast) actions.append(action(turn.error ? "Try again" : "Regenerate", regenerate));
   }
+  children.push(actions);
   turn.element ??= make("article");
-  turn.element.className = turn.role + (isBusy ? " busy" : "");
+  const isReplaced = edited !== null && turns.indexOf(turn) >= turns.indexOf(edited);
+  turn.element.className = turn.role + (isBusy ? " busy" : "") + (isReplaced ? " replaced" : "");
   turn.element.replaceChildren(...children);
   if (stays) ui.log.parentElement.scrollTop = ui.log.parentElement.scrollHeight;
 }
@@ -239,14 +245,18 @@ function nearEnd() {
 }
 
 function render() {
+  const area = ui.log.parentElement;
+  const place = nearEnd() ? Infinity : area.scrollTop;
   ui.empty.hidden = turns.length > 0;
   ui.send.hidden = running !== null;
   ui.stop.hidden = running === null;
   ui.log.setAttribute("aria-busy", String(running !== null));
   ui.new.disabled = turns.length === 0;
   ui.curl.disabled = lastBody === null;
+  ui.editing.hidden = edited === null;
   for (const turn of turns) paint(turn);
   ui.log.replaceChildren(...turns.map((turn) => turn.element));
+  area.scrollTop = Math.min(place, area.scrollHeight);
 }
 
 async function copy(text, note) {
@@ -265,8 +275,32 @@ async function copy(text, note) {
 
 function regenerate() {
   if (running) return;
+  stopEditing();
   turns.pop().element.remove();
   answer();
+}
+
+/** Puts a turn of the user back into the message box. */
+function edit(turn) {
+  if (running) return say("Stop the answer before you edit a message.", true);
+  edited = turn;
+  ui.prompt.replaceChildren(...turn.parts.map((part) =>
+    "text" in part ? document.createTextNode(part.text) : picture(part.image, part.name)));
+  refreshComposer();
+  render();
+  ui.prompt.focus();
+  getSelection().selectAllChildren(ui.prompt);
+  getSelection().collapseToEnd();
+  say("Editing: what follows this message will be replaced.");
+}
+
+function stopEditing() {
+  if (!edited) return;
+  edited = null;
+  ui.prompt.replaceChildren();
+  refreshComposer();
+  render();
+  say("");
 }
 
 // ---- the message box ---------------------------------------------------------------------------------------
@@ -313,6 +347,10 @@ function insert(node) {
   selection.addRange(range);
 }
 
+function picture(source, name) {
+  return make("img", { src: source, alt: name || "Pasted image", title: name || "" });
+}
+
 /** An image file as a data URI the server can read: other formats and very large ones are redrawn. */
 async function dataURI(file) {
   const known = ["image/jpeg", "image/png", "image/webp", "image/gif"].includes(file.type);
@@ -342,8 +380,7 @@ async function addFiles(files) {
   ui.prompt.focus();
   for (const file of images) {
     try {
-      const image = make("img", { src: await dataURI(file), alt: file.name || "Pasted image", title: file.name });
-      insert(image);
+      insert(picture(await dataURI(file), file.name));
     } catch {
       say(`${file.name || "The image"} cannot be read.`, true);
     }
@@ -356,6 +393,8 @@ function send() {
   if (running || !parts.length) return;
   ui.prompt.replaceChildren();
   refreshComposer();
+  if (edited) turns.splice(turns.indexOf(edited));
+  edited = null;
   // An answer that failed before its first word would leave two turns of the user in a row.
   if (turns.at(-1)?.error && !turns.at(-1).parts.length) turns.splice(-2);
   turns.push({ role: "user", parts });
@@ -384,8 +423,10 @@ ui.prompt.addEventListener("paste", (event) => {
 ui.attach.onclick = () => ui.files.click();
 ui.files.onchange = () => { addFiles(ui.files.files); ui.files.value = ""; };
 ui.stop.onclick = () => running?.abort();
+ui["editing-cancel"].onclick = () => { stopEditing(); ui.prompt.focus(); };
 ui.new.onclick = () => {
   running?.abort();
+  stopEditing();
   turns = [];
   lastBody = null;
   render();
@@ -403,7 +444,9 @@ for (const idea of document.querySelectorAll(".idea")) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.key === "Escape" && running && !ui.settings.open) running.abort();
+  if (event.key !== "Escape" || ui.settings.open) return;
+  if (running) running.abort();
+  else stopEditing();
 });
 let depth = 0;
 const holdsFiles = (event) => event.dataTransfer?.types.includes("Files");
