@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import threading
+import time
 
 import pytest
 from PIL import Image
@@ -21,12 +22,30 @@ def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     for name, color in [("red.png", (220, 40, 30)), ("blue.jpg", (20, 60, 200))]:
         Image.new("RGB", (96, 64), color).save(folder / name)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
-    handler.log_message = lambda *arguments: None
+    handler = functools.partial(Pictures, directory=str(folder))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}", folder
     server.shutdown()
+
+
+class Pictures(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and bodies that never end: `/flood` at once, `/drip` by the byte."""
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_GET(self):
+        if self.path not in ("/flood", "/drip"):
+            return super().do_GET()
+        self.send_response(200)
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(b"x" * (65536 if self.path == "/flood" else 1))
+                time.sleep(0 if self.path == "/flood" else 0.2)
+        except OSError:
+            pass
 
 
 @pytest.fixture(scope="session")
