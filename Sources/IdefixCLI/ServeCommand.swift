@@ -91,6 +91,7 @@ struct ServeCommand: Subcommand {
       try JSONOutput.write(inForce(server, engine, keyFile: settings.values["api-key-file"]))
       return
     }
+    Self.raiseFileLimit()
     let path = try ModelPath.resolve(model)
     let loaded = try await Engine.load(from: path, options: engine)
     if server.apiKeys.isEmpty, !["127.0.0.1", "localhost", "::1"].contains(server.host) {
@@ -99,13 +100,24 @@ struct ServeCommand: Subcommand {
     let quiet = arguments.quiet
     do {
       try await InferenceServer(engine: loaded, options: server).run { port in
-        guard !quiet else { return }
+        // The log has a line of its own for machines that read it.
+        guard !quiet, server.logFormat == .text else { return }
         let host = server.host.contains(":") ? "[\(server.host)]" : server.host
         Terminal.writeError("Serving \(loaded.info.name) at http://\(host):\(port)/ui\n")
       }
     } catch let error as ServerStartError {
       throw CommandFailure(.unavailable, error.description)
     }
+  }
+
+  /// Lifts the limit on open files to what the system allows: every connection is one.
+  private static func raiseFileLimit() {
+    let files = __rlimit_resource_t(RLIMIT_NOFILE.rawValue)
+    var limit = rlimit()
+    guard getrlimit(files, &limit) == 0 else { return }
+    limit.rlim_cur = limit.rlim_max
+    // Where this is not allowed, connections beyond the limit wait.
+    _ = setrlimit(files, &limit)
   }
 
   /// Every setting with the value it has in the end.

@@ -83,7 +83,8 @@ public struct InferenceServer: Sendable {
       ),
       configuration: .init(
         address: .hostname(options.host, port: options.port),
-        serverName: "idefix"
+        serverName: "idefix",
+        availableConnectionsDelegate: .maximum(options.maxConnections, logger: logger)
       ),
       onServerRunning: { channel in await onRunning(channel.localAddress?.port ?? options.port) },
       logger: logger

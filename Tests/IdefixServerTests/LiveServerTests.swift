@@ -114,6 +114,27 @@ private func eventually(_ condition: @Sendable () async throws -> Bool) async th
     }
   }
 
+  @Test func clientsThatWaitAreToldToSend() async throws {
+    var options = ServerOptions()
+    options.maxBodyBytes = 1000
+    try await TestServer(options: options).run(.live) { client in
+      let port = try #require(client.port)
+      for (length, answer) in [(14, "100 Continue"), (1001, "413 ")] {
+        let raw = try await RawClient(port: port)
+        try await raw.send(
+          "POST /generate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+            + "content-length: \(length)\r\nexpect: 100-continue\r\n\r\n"
+        )
+        let answered = try await eventually { raw.received.hasPrefix("HTTP/1.1 \(answer)") }
+        #expect(answered, "\(raw.received)")
+        guard length == 14 else { continue }
+        try await raw.send(#"{"inputs":"x"}"#)
+        let generated = try await eventually { raw.received.contains("generated_text") }
+        #expect(generated, "\(raw.received)")
+      }
+    }
+  }
+
   @Test func slowHeadsAndBodiesAreCutOff() async throws {
     var options = ServerOptions()
     options.headerDeadline = .milliseconds(300)

@@ -74,9 +74,9 @@ import Testing
 
   @Test func bracketsInStringsAreText() throws {
     let limits = JSONLimits(depth: 2, elements: 2)
-    try limits.check(#"{"a":"[[[[[[\"[[[,,,:::"}"#.utf8)
-    #expect(throws: ServerError.self) { try limits.check(#"[[["#.utf8) }
-    #expect(throws: ServerError.self) { try limits.check(#"[1,2,3,4]"#.utf8) }
+    try limits.check(Array(#"{"a":"[[[[[[\"[[[,,,:::"}"#.utf8).span)
+    #expect(throws: ServerError.self) { try limits.check(Array("[[[".utf8).span) }
+    #expect(throws: ServerError.self) { try limits.check(Array("[1,2,3,4]".utf8).span) }
   }
 
   @Test func manyKeysAreRefused() async throws {

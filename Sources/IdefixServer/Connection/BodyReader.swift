@@ -30,7 +30,7 @@ struct BodyReader: Sendable {
       try ticket.reserve(bytes: chunk.readableBytes)
       data.append(contentsOf: chunk.readableBytesView)
     }
-    try limits.check(data)
+    try limits.check(data.span)
     return data
   }
 

@@ -51,10 +51,11 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
-    case .head:
+    case .head(let head):
       requests += 1
       requestsInProgress += 1
       expectRead(context, within: options.bodyDeadline)
+      invite(head, context)
     case .body: break
     case .end: readTimer?.cancel()
     }
@@ -110,6 +111,14 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     )
     context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
     context.close(promise: nil)
+  }
+
+  /// Tells a client that waits for it to send its body, unless that will be refused.
+  private func invite(_ head: HTTPRequest, _ context: ChannelHandlerContext) {
+    let length = head.headerFields[.contentLength].flatMap { Int($0) } ?? 0
+    guard head.headerFields[.expect]?.lowercased() == "100-continue", length <= options.maxBodyBytes
+    else { return }
+    context.writeAndFlush(wrapOutboundOut(.head(HTTPResponse(status: .continue))), promise: nil)
   }
 
   private func expectRead(_ context: ChannelHandlerContext, within limit: Duration) {

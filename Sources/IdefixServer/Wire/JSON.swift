@@ -17,12 +17,13 @@ package struct JSONLimits: Sendable {
   }
 
   /// Counts brackets, commas and colons outside strings; linear time, no memory.
-  package func check(_ bytes: some Sequence<UInt8>) throws(ServerError) {
+  package func check(_ bytes: Span<UInt8>) throws(ServerError) {
     var level = 0
     var count = 0
     var inString = false
     var escaped = false
-    for byte in bytes {
+    for index in bytes.indices {
+      let byte = bytes[index]
       if inString {
         if escaped {
           escaped = false
