@@ -37,8 +37,8 @@ package enum LayerwiseStage: Sendable, Hashable {
   /// All stages of a model, in the order of the pass.
   package static func all(of configuration: Configuration) -> [LayerwiseStage] {
     (0..<configuration.layers).flatMap { layer -> [LayerwiseStage] in
-      let interval = configuration.crossLayerInterval
-      return layer % interval == 0 ? [.cross(layer / interval), .layer(layer)] : [.layer(layer)]
+      let block = configuration.crossBlock(before: layer)
+      return (block.map { [.cross($0)] } ?? []) + [.layer(layer)]
     }
   }
 

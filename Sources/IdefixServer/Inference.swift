@@ -29,6 +29,15 @@ struct Inference: Sendable {
     return try admission.admit()
   }
 
+  /// Takes on a request for an answer and reads its body, whose bytes the ticket holds.
+  func receive<Body: Decodable>(
+    _ type: Body.Type,
+    from request: Request
+  ) async throws -> (body: Body, ticket: Admission.Ticket) {
+    let ticket = try admit()
+    return (try await bodies.decode(type, from: request, ticket: ticket), ticket)
+  }
+
   /// The parts of a prompt in text-generation-inference's syntax, images loaded.
   func parts(of markdown: String, ticket: Admission.Ticket) async throws -> [PromptPart] {
     let pieces = MarkdownPrompt.pieces(of: markdown)

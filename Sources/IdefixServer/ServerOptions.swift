@@ -11,7 +11,7 @@ public struct ServerOptions: Sendable {
   public var apiKeys = APIKeys()
   /// Requests worked on or waiting at once; more are answered 429.
   public var maxConcurrentRequests = 128
-  /// Connections open at once; more wait in the system's queue.
+  /// Connections open at once, but for a few that come together; more wait in the system's queue.
   public var maxConnections = 4096
   /// Longest time one request may take; `nil`: no limit.
   public var requestTimeout: Duration?

@@ -245,7 +245,7 @@ public struct JSONScanner {
     }
   }
 
-  /// The scalar of `XXXX` or of a surrogate pair.
+  /// The scalar of four hexadecimal digits, or of a surrogate pair.
   private mutating func escapedScalar() throws(JSONError) -> Unicode.Scalar {
     let first = try hexadecimal()
     if let scalar = Unicode.Scalar(first) { return scalar }

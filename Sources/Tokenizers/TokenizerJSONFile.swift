@@ -20,8 +20,8 @@ struct TokenizerJSONFile {
       throw .malformed(file: file, offset: error.offset, reason: error.reason)
     }
     try contents.checkPipeline()
-    model = try contents.makeModel()
     addedTokens = try contents.makeAddedTokens()
+    model = try contents.makeModel(addedTokens)
   }
 }
 
@@ -134,9 +134,9 @@ private struct Contents {
     return tokens
   }
 
-  func makeModel() throws(TokenizerError) -> BytePairModel {
+  func makeModel(_ addedTokens: [AddedToken]) throws(TokenizerError) -> BytePairModel {
     let usesBytes = settings["byte_fallback"]?.bool ?? false
-    let special = Set(try makeAddedTokens().filter(\.isSpecial).map { Array($0.content.utf8) })
+    let special = Set(addedTokens.filter(\.isSpecial).map { Array($0.content.utf8) })
     var vocabulary = Vocabulary()
     for id in 0..<pieceRanges.count {
       guard let range = pieceRanges[id], !range.isEmpty else {

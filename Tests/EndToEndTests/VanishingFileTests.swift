@@ -16,23 +16,25 @@ import Testing
     let input = Pipe()
     let errors = Pipe()
     process.executableURL = IdefixProcess.binary
-    process.arguments = ["run", model, "--prompt-file", "-", "--max-tokens", "4"]
+    process.arguments = ["chat", model, "--max-tokens", "4"]
+    process.environment = ["HOME": folder(""), "XDG_STATE_HOME": folder("")]
     process.standardInput = input
     process.standardOutput = FileHandle.nullDevice
     process.standardError = errors
     try process.run()
-    // The prompt is read after the model was loaded. Should a busy machine not get there in time, the file is found
+    // What is said is read after the model was loaded. Should a busy machine not get there in time, the file is found
     // to have changed while it is loaded, which must end in the same way.
     let maps = "/proc/\(process.processIdentifier)/maps"
     for _ in 0..<600 {
-      if let text = try? String(contentsOfFile: maps, encoding: .utf8), text.contains("model.idfx") {
+      if let text = try? String(contentsOfFile: maps, encoding: .utf8), text.contains("model.idfx")
+      {
         break
       }
       try await Task.sleep(for: .milliseconds(100))
     }
     try await Task.sleep(for: .seconds(2))
     #expect(truncate(model, 8192) == 0)
-    try input.fileHandleForWriting.write(contentsOf: Data("What is this?".utf8))
+    try input.fileHandleForWriting.write(contentsOf: Data("What is this?\n".utf8))
     try input.fileHandleForWriting.close()
     let said = try errors.fileHandleForReading.readToEnd() ?? Data()
     process.waitUntilExit()

@@ -135,29 +135,6 @@ private func eventually(_ condition: @Sendable () async throws -> Bool) async th
     }
   }
 
-  @Test func connectionsBeyondTheLimitWait() async throws {
-    var options = ServerOptions()
-    options.maxConnections = 2
-    try await TestServer(options: options).run(.ahc()) { client in
-      let port = try #require(client.port)
-      let first = try await RawClient(port: port)
-      let second = try await RawClient(port: port)
-      let third = try await RawClient(port: port)
-      for raw in [first, second, third] {
-        try await raw.send("GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
-      }
-      let served = try await eventually {
-        first.received.contains(" 200 ") && second.received.contains(" 200 ")
-      }
-      #expect(served)
-      #expect(third.received.isEmpty)
-      try await first.channel.close()
-      let next = try await eventually { third.received.contains(" 200 ") }
-      #expect(next)
-      for raw in [second, third] { try await raw.channel.close() }
-    }
-  }
-
   @Test func slowHeadsAndBodiesAreCutOff() async throws {
     var options = ServerOptions()
     options.headerDeadline = .milliseconds(300)

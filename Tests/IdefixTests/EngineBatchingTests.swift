@@ -64,9 +64,15 @@ import Testing
       $0.maxSequences = maxSequences
     }
     let results = try await withThrowingTaskGroup(of: (Int, [GeneratedSequence]).self) { group in
+      // Steps take long until everybody is there, however busy the machine.
+      engine.control.layerMicroseconds.store(20_000, ordering: .relaxed)
       for (index, seed) in seeds.enumerated() {
         group.addTask { (index, essence(try await engine.result(request(seed)))) }
       }
+      while engine.engine.metrics.requests < seeds.count {
+        try await Task.sleep(for: .milliseconds(1))
+      }
+      engine.control.layerMicroseconds.store(0, ordering: .relaxed)
       return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
     }
     for index in expected.indices {

@@ -10,8 +10,7 @@ struct ChatRoutes: Sendable {
 
   func add(to router: Router<RequestScope>) {
     router.post("/v1/chat/completions") { request, scope in
-      let ticket = try inference.admit()
-      let body = try await inference.bodies.decode(ChatRequest.self, from: request, ticket: ticket)
+      let (body, ticket) = try await inference.receive(ChatRequest.self, from: request)
       return try await reply(to: body, scope: scope, ticket: ticket)
     }
   }

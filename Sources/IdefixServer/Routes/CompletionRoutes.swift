@@ -16,12 +16,7 @@ struct CompletionRoutes: Sendable {
 
   func add(to router: Router<RequestScope>) {
     router.post("/v1/completions") { request, scope in
-      let ticket = try inference.admit()
-      let body = try await inference.bodies.decode(
-        CompletionRequest.self,
-        from: request,
-        ticket: ticket
-      )
+      let (body, ticket) = try await inference.receive(CompletionRequest.self, from: request)
       return try await reply(to: body, scope: scope, ticket: ticket)
     }
   }

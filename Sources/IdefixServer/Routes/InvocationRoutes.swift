@@ -57,12 +57,7 @@ struct InvocationRoutes: Sendable {
         .compatible(body, scope: scope, ticket: ticket)
     }
     router.post("/vertex") { request, scope in
-      let ticket = try inference.admit()
-      let body = try await inference.bodies.decode(
-        VertexRequest.self,
-        from: request,
-        ticket: ticket
-      )
+      let (body, ticket) = try await inference.receive(VertexRequest.self, from: request)
       return try await predict(body.instances, scope: scope, ticket: ticket)
     }
   }
@@ -102,19 +97,4 @@ struct InvocationRoutes: Sendable {
 /// Any JSON value, not looked at.
 struct JSONPresence: Decodable {
   init(from decoder: any Decoder) throws {}
-}
-
-/// Works on all members at once and returns the values in the members' order.
-func inMembersOrder<Member: Sendable, Value: Sendable>(
-  _ members: [Member],
-  _ work: @escaping @Sendable (Int, Member) async throws -> Value
-) async throws -> [Value] {
-  try await withThrowingTaskGroup(of: (Int, Value).self) { group in
-    for (index, member) in members.enumerated() {
-      group.addTask { (index, try await work(index, member)) }
-    }
-    var values: [(Int, Value)] = []
-    for try await value in group { values.append(value) }
-    return values.sorted { $0.0 < $1.0 }.map(\.1)
-  }
 }

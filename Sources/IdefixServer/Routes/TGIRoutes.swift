@@ -1,4 +1,5 @@
-// The routes of text-generation-inference that generate: `/`, `/generate` and `/generate_stream`. Prompts are raw: markdown images are images and `<end_of_utterance>` is a token.
+// The routes of text-generation-inference that generate: `/`, `/generate` and `/generate_stream`. Prompts are
+// raw: markdown images are images and `<end_of_utterance>` is a token.
 
 import Hummingbird
 import Idefix
@@ -9,30 +10,15 @@ struct TGIRoutes: Sendable {
 
   func add(to router: Router<RequestScope>) {
     router.post("/generate") { request, scope in
-      let ticket = try inference.admit()
-      let body = try await inference.bodies.decode(
-        GenerateRequest.self,
-        from: request,
-        ticket: ticket
-      )
+      let (body, ticket) = try await inference.receive(GenerateRequest.self, from: request)
       return try await reply(to: body, scope: scope, ticket: ticket, asArray: false)
     }
     router.post("/generate_stream") { request, scope in
-      let ticket = try inference.admit()
-      let body = try await inference.bodies.decode(
-        GenerateRequest.self,
-        from: request,
-        ticket: ticket
-      )
+      let (body, ticket) = try await inference.receive(GenerateRequest.self, from: request)
       return stream(body, scope: scope, ticket: ticket)
     }
     router.post("/") { request, scope in
-      let ticket = try inference.admit()
-      let body = try await inference.bodies.decode(
-        GenerateRequest.self,
-        from: request,
-        ticket: ticket
-      )
+      let (body, ticket) = try await inference.receive(GenerateRequest.self, from: request)
       return try await compatible(body, scope: scope, ticket: ticket)
     }
   }
