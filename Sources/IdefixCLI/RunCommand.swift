@@ -1,6 +1,7 @@
 // `idefix run`: one prompt, one answer, streamed as it is made.
 
 import ArgumentParser
+import Evaluation
 import Foundation
 import Idefix
 
@@ -63,7 +64,12 @@ struct RunCommand: Subcommand {
     guard let answer = result.sequences.first else {
       throw CommandFailure(.software, "The engine ended without an answer.")
     }
-    let report = RunReport(result, answer: answer, loadTime: loadTime)
+    let report = RunReport(
+      result,
+      answer: answer,
+      loadTime: loadTime,
+      reportsLogprobs: request.sampling.logprobs != nil
+    )
     if json {
       try JSONOutput.write(report)
     } else if !answer.text.hasSuffix("\n") {
@@ -115,19 +121,6 @@ struct RunReport: Encodable {
     let peakRssBytes: Int
   }
 
-  struct Logprob: Encodable {
-    let id: Int32
-    let text: String
-    let logprob: Float
-    let top: [Alternative]
-  }
-
-  struct Alternative: Encodable {
-    let id: Int32
-    let text: String
-    let logprob: Float
-  }
-
   let text: String
   let tokens: [Int32]
   let finishReason: String
@@ -136,11 +129,16 @@ struct RunReport: Encodable {
   let seed: UInt64?
   let timings: Timings
   let memory: Memory
-  let logprobs: [Logprob]?
+  let logprobs: [TokenReport]?
   let draftedTokens: Int
   let acceptedTokens: Int
 
-  init(_ result: GenerationResult, answer: GeneratedSequence, loadTime: Duration) {
+  init(
+    _ result: GenerationResult,
+    answer: GeneratedSequence,
+    loadTime: Duration,
+    reportsLogprobs: Bool
+  ) {
     text = answer.text
     tokens = answer.tokens.map(\.id)
     finishReason = answer.finishReason.rawValue
@@ -160,15 +158,7 @@ struct RunReport: Encodable {
     draftedTokens = receipt.draftedTokens
     acceptedTokens = receipt.acceptedTokens
     memory = Memory(peakRssBytes: ProcessMemory.peakResidentBytes)
-    let scored = answer.tokens.map { token in
-      Logprob(
-        id: token.id,
-        text: token.piece,
-        logprob: token.logprob,
-        top: token.top.map { Alternative(id: $0.id, text: $0.text, logprob: $0.logprob) }
-      )
-    }
-    logprobs = scored.contains { !$0.top.isEmpty } ? scored : nil
+    logprobs = reportsLogprobs ? answer.tokens.map { TokenReport($0) } : nil
   }
 
   /// The same for a person.

@@ -234,7 +234,7 @@ import Testing
     var sampling = SamplingOptions()
     sampling.maxTokens = 3
     sampling.ignoresEOS = true
-    sampling.logprobs = 0
+    sampling.logprobs = 2
     let batch = BatchRun(
       input: input,
       sampling: sampling,
@@ -257,6 +257,7 @@ import Testing
       #expect(answers.count == 9)
       #expect((0..<7).allSatisfy { answers["b\($0)"]?.completionTokens == $0 + 1 })
       #expect(answers["b4"]?.logprobs?.count == 5 && answers["b4"]?.finishReason == "length")
+      #expect(answers["b4"]?.logprobs?.allSatisfy { $0.top.count == 2 } == true)
       #expect(answers["8"]?.completionTokens == 3)
       #expect(answers["bad"]?.error == "There is no file x.")
 

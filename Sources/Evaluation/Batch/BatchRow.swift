@@ -100,14 +100,6 @@ public struct BatchRow: Sendable {
 
 /// The answer to a row, or why there is none.
 public struct BatchAnswer: Codable, Sendable, Equatable {
-  /// Log-probability of one generated token.
-  public struct Token: Codable, Sendable, Equatable {
-    /// Token id.
-    public var id: Int32
-    /// Natural log-probability.
-    public var logprob: Float
-  }
-
   /// The row's identifier.
   public var id: String
   /// The answer's text.
@@ -122,8 +114,8 @@ public struct BatchAnswer: Codable, Sendable, Equatable {
   public var completionTokens: Int?
   /// Images of the prompt.
   public var images: Int?
-  /// Log-probability of each token, if asked for.
-  public var logprobs: [Token]?
+  /// Each token with its log-probability, if asked for.
+  public var logprobs: [TokenReport]?
   /// Why there is no answer.
   public var error: String?
 
@@ -138,7 +130,7 @@ public struct BatchAnswer: Codable, Sendable, Equatable {
     completionTokens = answer?.tokens.count
     images = result.prompt.images
     if reportsLogprobs {
-      logprobs = answer?.tokens.map { Token(id: $0.id, logprob: $0.logprob) }
+      logprobs = answer?.tokens.map { TokenReport($0) }
     }
   }
 
