@@ -96,13 +96,14 @@ int idefix_gif_open(const uint8_t *bytes, size_t count, idefix_gif **result,
   return IDEFIX_GIF_OK;
 }
 
-int idefix_gif_read(idefix_gif *gif, uint8_t *indices) {
+int idefix_gif_read(idefix_gif *gif, int (*is_cancelled)(void), uint8_t *indices) {
   const GifImageDesc *image = &gif->file->Image;
   static const int starts[] = {0, 4, 2, 1}, steps[] = {8, 8, 4, 2};
   int passes = image->Interlace ? 4 : 1;
   for (int pass = 0; pass < passes; pass++) {
     int step = image->Interlace ? steps[pass] : 1;
     for (int row = starts[pass]; row < image->Height; row += step) {
+      if (is_cancelled()) return IDEFIX_GIF_CANCELLED;
       size_t line = (size_t)image->Top + (size_t)row;
       uint8_t *target = indices + line * gif->canvas_width + (size_t)image->Left;
       if (DGifGetLine(gif->file, target, image->Width) == GIF_ERROR)

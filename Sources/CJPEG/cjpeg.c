@@ -21,6 +21,7 @@ struct idefix_jpeg {
   jmp_buf escape;
   int status;
   int max_scans;
+  int (*is_cancelled)(void);
 };
 
 static _Noreturn void fail(j_common_ptr common, int status) {
@@ -58,6 +59,7 @@ static void on_progress(j_common_ptr common) {
   idefix_jpeg *jpeg = common->client_data;
   if (jpeg->decompressor.input_scan_number > jpeg->max_scans)
     fail(common, IDEFIX_JPEG_TOO_MANY_SCANS);
+  if (jpeg->is_cancelled && jpeg->is_cancelled()) fail(common, IDEFIX_JPEG_CANCELLED);
 }
 
 static void source_init(j_decompress_ptr decompressor) { (void)decompressor; }
@@ -133,9 +135,10 @@ int idefix_jpeg_open(const uint8_t *bytes, size_t count, idefix_jpeg **result,
   return IDEFIX_JPEG_OK;
 }
 
-int idefix_jpeg_read(idefix_jpeg *jpeg, int max_scans, uint8_t *pixels) {
+int idefix_jpeg_read(idefix_jpeg *jpeg, int max_scans, int (*is_cancelled)(void), uint8_t *pixels) {
   struct jpeg_decompress_struct *decompressor = &jpeg->decompressor;
   jpeg->max_scans = max_scans;
+  jpeg->is_cancelled = is_cancelled;
   if (setjmp(jpeg->escape)) return jpeg->status;
 
   jpeg_start_decompress(decompressor);

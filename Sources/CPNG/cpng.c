@@ -120,11 +120,13 @@ int idefix_png_open(const uint8_t *bytes, size_t count, uint32_t max_side, idefi
   return IDEFIX_PNG_OK;
 }
 
-int idefix_png_read(idefix_png *png, uint8_t *pixels) {
+int idefix_png_read(idefix_png *png, int (*is_cancelled)(void), uint8_t *pixels) {
   if (setjmp(png->escape)) return png->status;
   for (int pass = 0; pass < png->passes; pass++)
-    for (uint32_t row = 0; row < png->height; row++)
+    for (uint32_t row = 0; row < png->height; row++) {
+      if (is_cancelled()) return IDEFIX_PNG_CANCELLED;
       png_read_row(png->reader, pixels + png->stride * row, NULL);
+    }
   return IDEFIX_PNG_OK;
 }
 

@@ -65,7 +65,7 @@ struct ConvertCommand: Subcommand {
   @Flag(help: "Print one JSON document.")
   var json = false
 
-  @Flag(help: "No progress on stderr.")
+  @Flag(help: "Print nothing but errors.")
   var quiet = false
 
   func validate() throws {
@@ -128,7 +128,7 @@ struct ConvertCommand: Subcommand {
     bar.clear()
     if json {
       try JSONOutput.write(report)
-    } else {
+    } else if !quiet {
       Terminal.write(summary(report, output))
     }
   }

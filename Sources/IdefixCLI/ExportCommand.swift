@@ -26,7 +26,7 @@ struct ExportCommand: Subcommand {
   @Flag(help: "Print one JSON document.")
   var json = false
 
-  @Flag(help: "No progress on stderr.")
+  @Flag(help: "Print nothing but errors.")
   var quiet = false
 
   func execute() async throws {
@@ -42,6 +42,7 @@ struct ExportCommand: Subcommand {
     bar.clear()
     let result = Result(folder: output, tensors: opened.tensors.count, bytes: bytes)
     guard !json else { return try JSONOutput.write(result) }
+    guard !quiet else { return }
     Terminal.write("\(output): \(opened.tensors.count) tensors, \(ByteCount(bytes)) of float32\n")
   }
 

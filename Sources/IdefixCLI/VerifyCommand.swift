@@ -36,7 +36,7 @@ struct VerifyCommand: Subcommand {
   @Flag(help: "Print one JSON document.")
   var json = false
 
-  @Flag(help: "No progress on stderr.")
+  @Flag(help: "Print nothing but errors.")
   var quiet = false
 
   func validate() throws {
@@ -78,6 +78,7 @@ struct VerifyCommand: Subcommand {
       matchesSource: source.map { _ in true }
     )
     guard !json else { return try JSONOutput.write(result) }
+    guard !quiet else { return }
     let matches = source.map { "; every tensor is what \($0) gives" } ?? ""
     Terminal.write(
       "\(file): \(opened.tensors.count) tensors, \(ByteCount(opened.fileByteCount)), whole\(matches)\n"

@@ -91,12 +91,12 @@ struct Inference: Sendable {
       scope.logger.info(
         "generated",
         metadata: [
-          "prompt_tokens": "\(timing.promptTokens)",
-          "cached_tokens": "\(result.prompt.cachedTokens)",
-          "images": "\(result.prompt.images)",
-          "generated_tokens": "\(timing.generatedTokens)",
-          "queue_ms": "\(Int(timing.queue))",
-          "inference_ms": "\(Int(timing.inference))",
+          "prompt_tokens": .stringConvertible(timing.promptTokens),
+          "cached_tokens": .stringConvertible(result.prompt.cachedTokens),
+          "images": .stringConvertible(result.prompt.images),
+          "generated_tokens": .stringConvertible(timing.generatedTokens),
+          "queue_ms": .stringConvertible(Int(timing.queue)),
+          "inference_ms": .stringConvertible(Int(timing.inference)),
         ]
       )
       return (result, timing)

@@ -1,6 +1,7 @@
 // Resizing that equals Pillow's BICUBIC filter on 8-bit samples bit for bit: 22-bit fixed-point
 // weights, the horizontal pass first and rounded to 8 bits, then the vertical one (Pillow up to 12).
-// Owns the filter and the pass; refuses nothing, since any picture can be resized to any size.
+// Owns the filter and the pass; refuses nothing, since any picture can be resized to any size, but ends
+// early in a cancelled task.
 
 /// Pillow-compatible bicubic resampling.
 public enum BicubicResize {
@@ -9,19 +10,27 @@ public enum BicubicResize {
   /// An axis that keeps its length is left untouched (its weights are exactly 0 and 1).
   ///
   /// - Precondition: `width` and `height` are positive.
+  /// - Throws: ``ImageError/cancelled`` if the task was cancelled.
   /// - Complexity: about `4 * max(1, image.width / width)` multiply-adds for each sample of
   ///   `[image.height, width, 3]`, then the same for the columns of `[height, width, 3]`.
-  public static func resize(_ image: RGBImage, width: Int, height: Int) -> RGBImage {
+  public static func resize(
+    _ image: RGBImage,
+    width: Int,
+    height: Int
+  ) throws(ImageError) -> RGBImage {
     precondition(width > 0 && height > 0, "an image has at least one pixel")
     if image.width == width, image.height == height { return image }
-    return transposedRowResize(transposedRowResize(image, to: width), to: height)
+    return try transposedRowResize(transposedRowResize(image, to: width), to: height)
   }
 
   /// Resamples each row to `length` pixels and lays the result out as a column.
   ///
   /// Two such passes are a resize, and both read rows. Rows go in bands of 8, so that each output
   /// pixel of the band is a short run in memory.
-  private static func transposedRowResize(_ image: RGBImage, to length: Int) -> RGBImage {
+  private static func transposedRowResize(
+    _ image: RGBImage,
+    to length: Int
+  ) throws(ImageError) -> RGBImage {
     let weights = ResampleWeights(from: image.width, to: length)
     let height = image.height
     let vectors = (image.width + 7) / 8
@@ -31,6 +40,7 @@ public enum BicubicResize {
     var result = [UInt8](repeating: 0, count: length * height * 3)
 
     for top in stride(from: 0, to: height, by: 8) {
+      try Abandonment.check()
       let rows = min(8, height - top)
       for row in 0..<rows {
         unpack(row: top + row, of: image, into: &band, at: row * 3 * vectors, vectors: vectors)

@@ -20,7 +20,11 @@ enum GIF {
     try limits.check(width: width, height: height, format: .gif)
     let background = UInt8(clamping: info.transparent)
     var indices = [UInt8](repeating: background, count: width * height)
-    try check(indices.withUnsafeMutableBufferPointer { idefix_gif_read(decoder, $0.baseAddress) })
+    try check(
+      indices.withUnsafeMutableBufferPointer {
+        idefix_gif_read(decoder, Abandonment.probe, $0.baseAddress)
+      }
+    )
 
     var palette = withUnsafeBytes(of: info.palette) { [UInt8]($0) }
     if let transparent = UInt8(exactly: info.transparent) {
@@ -44,6 +48,7 @@ enum GIF {
     case IDEFIX_GIF_OK: return
     case IDEFIX_GIF_TRUNCATED: throw .truncated(.gif)
     case IDEFIX_GIF_OUT_OF_MEMORY: throw .outOfMemory(.gif)
+    case IDEFIX_GIF_CANCELLED: throw .cancelled
     default: throw .corrupt(.gif)
     }
   }

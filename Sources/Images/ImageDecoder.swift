@@ -31,7 +31,7 @@ public enum ImageDecoder {
   ///   - bytes: the whole file.
   ///   - limits: what the file and the picture may cost.
   /// - Returns: the picture without alpha.
-  /// - Throws: `ImageError`, for bytes that are no such file or exceed the limits.
+  /// - Throws: `ImageError`, for bytes that are no such file or exceed the limits, and in a cancelled task.
   public static func decode(
     _ bytes: RawSpan,
     limits: ImageLimits = .default
@@ -56,7 +56,7 @@ public enum ImageDecoder {
   ///   - bytes: the whole file.
   ///   - limits: what the file and the picture may cost.
   /// - Returns: the picture without alpha.
-  /// - Throws: `ImageError`, for bytes that are no such file or exceed the limits.
+  /// - Throws: `ImageError`, for bytes that are no such file or exceed the limits, and in a cancelled task.
   public static func decode(
     _ bytes: [UInt8],
     limits: ImageLimits = .default

@@ -33,6 +33,8 @@ public enum ImageError: Error, Sendable, Hashable, CustomStringConvertible {
   case unsupported(ImageFormat)
   /// The codec could not allocate what the picture needs.
   case outOfMemory(ImageFormat)
+  /// The task that decodes was cancelled.
+  case cancelled
 
   /// One sentence for the user.
   public var description: String {
@@ -55,6 +57,8 @@ public enum ImageError: Error, Sendable, Hashable, CustomStringConvertible {
       "The \(format.rawValue) image is of a kind that is not supported."
     case .outOfMemory(let format):
       "There is not enough memory to decode the \(format.rawValue) image."
+    case .cancelled:
+      "The image is not wanted any more."
     }
   }
 }

@@ -43,9 +43,10 @@ public struct ImageProcessor: Sendable, Hashable {
   /// Resizes and normalises a picture.
   ///
   /// - Returns: `[3, imageSize, imageSize]`, row-major.
+  /// - Throws: ``ImageError/cancelled`` if the task was cancelled.
   /// - Accuracy: equal to the published processor's float32 values, bit for bit.
-  public func process(_ image: RGBImage) -> [Float] {
-    let resized = BicubicResize.resize(image, width: imageSize, height: imageSize)
+  public func process(_ image: RGBImage) throws(ImageError) -> [Float] {
+    let resized = try BicubicResize.resize(image, width: imageSize, height: imageSize)
     let samples = resized.pixels.span
     return [Float](unsafeUninitializedCapacity: samples.count) { buffer, initialized in
       for channel in 0..<3 {

@@ -24,7 +24,7 @@ enum JPEG {
     try limits.check(width: width, height: height, format: .jpeg)
     let scans = limits.scans(width: width, height: height)
     var (pixels, status) = [UInt8].written(count: width * height * Int(info.channels)) {
-      idefix_jpeg_read(decoder, Int32(clamping: scans), $0)
+      idefix_jpeg_read(decoder, Int32(clamping: scans), Abandonment.probe, $0)
     }
     try check(status, scans: scans)
     if info.channels == 4 { PixelConversion.convert(invertedCMYK: &pixels) }
@@ -38,6 +38,7 @@ enum JPEG {
     case IDEFIX_JPEG_UNSUPPORTED: throw .unsupported(.jpeg)
     case IDEFIX_JPEG_TOO_MANY_SCANS: throw .tooManyScans(limit: scans)
     case IDEFIX_JPEG_OUT_OF_MEMORY: throw .outOfMemory(.jpeg)
+    case IDEFIX_JPEG_CANCELLED: throw .cancelled
     default: throw .corrupt(.jpeg)
     }
   }

@@ -24,7 +24,7 @@ enum PNG {
     let layout = Int(info.layout)
     let channels = layout == IDEFIX_PNG_RGBA ? 4 : layout == IDEFIX_PNG_GRAY16 ? 2 : 3
     var (pixels, status) = [UInt8].written(count: width * height * channels) {
-      idefix_png_read(decoder, $0)
+      idefix_png_read(decoder, Abandonment.probe, $0)
     }
     try check(status)
     if layout == IDEFIX_PNG_RGBA { PixelConversion.compositeOverWhite(rgba: &pixels) }
@@ -52,6 +52,7 @@ enum PNG {
     case IDEFIX_PNG_OK: return
     case IDEFIX_PNG_TRUNCATED: throw .truncated(.png)
     case IDEFIX_PNG_OUT_OF_MEMORY: throw .outOfMemory(.png)
+    case IDEFIX_PNG_CANCELLED: throw .cancelled
     default: throw .corrupt(.png)
     }
   }

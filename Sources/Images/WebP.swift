@@ -74,17 +74,43 @@ enum WebP {
     }
     let channels = hasAlpha ? 4 : 3
     let offset = (top * width + left) * channels
-    let status = canvas.withUnsafeMutableBufferPointer { canvas in
+    let status = try canvas.withUnsafeMutableBufferPointer { (canvas) throws(ImageError) in
       config.output.colorspace = hasAlpha ? MODE_RGBA : MODE_RGB
       config.output.is_external_memory = 1
       config.output.u.RGBA.rgba = canvas.baseAddress.map { $0 + offset }
       config.output.u.RGBA.stride = Int32(width * channels)
       config.output.u.RGBA.size = canvas.count - offset
-      return WebPDecode(frame.fragment.bytes, frame.fragment.size, &config)
+      return try decode(frame.fragment, &config)
     }
     WebPFreeDecBuffer(&config.output)
     try check(status)
   }
+
+  /// Decodes a lossy frame in pieces of its data, so that it can be given up between them.
+  ///
+  /// A lossless one is decoded whole: with each piece its transforms would be read again from the start.
+  private static func decode(
+    _ frame: WebPData,
+    _ config: UnsafeMutablePointer<WebPDecoderConfig>
+  ) throws(ImageError) -> VP8StatusCode {
+    guard config.pointee.input.format == lossy else {
+      try Abandonment.check()
+      return WebPDecode(frame.bytes, frame.size, config)
+    }
+    guard let decoder = WebPIDecode(nil, 0, config) else { return VP8_STATUS_OUT_OF_MEMORY }
+    defer { WebPIDelete(decoder) }
+    for end in stride(from: pieceBytes, to: frame.size + pieceBytes, by: pieceBytes) {
+      try Abandonment.check()
+      let status = WebPIUpdate(decoder, frame.bytes, min(end, frame.size))
+      guard status == VP8_STATUS_SUSPENDED else { return status }
+    }
+    return VP8_STATUS_NOT_ENOUGH_DATA
+  }
+
+  /// `format` of a lossy frame's features.
+  private static let lossy: Int32 = 1
+  /// Data decoded between two looks at whether anybody still waits.
+  private static let pieceBytes = 4096
 
   private static func check(_ status: VP8StatusCode) throws(ImageError) {
     switch status {

@@ -70,7 +70,9 @@ import Testing
   @Test func verifyExportAndPlanSpeakForTheFile() throws {
     let folder = try TemporaryFolder()
     let model = folder("model.idfx")
-    #expect(try IdefixProcess.run(arguments(model)).status == 0)
+    let converted = try IdefixProcess.run(arguments(model))
+    #expect(converted.status == 0)
+    #expect(converted.output.isEmpty && converted.errors.isEmpty, "--quiet: \(converted.output)")
     let verified = try IdefixProcess.run([
       "verify", model, "--source", Self.checkpoint, "--quiet", "--json",
     ])
@@ -78,6 +80,7 @@ import Testing
     #expect(try verified.json()["matches_source"] as? Bool == true)
     let exported = try IdefixProcess.run(["export", model, "-o", folder("out"), "--quiet"])
     #expect(exported.status == 0, "\(exported.errors)")
+    #expect(exported.output.isEmpty, "--quiet")
     let plan = try IdefixProcess.run(["plan", model, "--memory", "1G", "--json"])
     #expect(try plan.json()["streamed_bytes_per_pass"] as? Int == 0)
     let inspected = try IdefixProcess.run(["inspect", model, "--json"])

@@ -46,7 +46,7 @@ final class ModelHarness {
   func encode(_ image: URL) throws -> ImagePages {
     let rgb = try ImageDecoder.decode(Array(try Data(contentsOf: image)))
     let size = configuration.vision.imageSize
-    let pixels = ImageProcessor(imageSize: size).process(rgb)
+    let pixels = try ImageProcessor(imageSize: size).process(rgb)
     guard let tensor = PixelTensor(height: size, width: size, values: pixels) else {
       throw HarnessError.badPixels
     }

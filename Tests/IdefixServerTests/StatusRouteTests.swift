@@ -139,7 +139,7 @@ import Testing
     let event = LogEvent(
       level: .info,
       message: "a \"quoted\"\nline",
-      metadata: ["ms": "3"],
+      metadata: ["ms": .stringConvertible(3), "route": "4"],
       source: "test",
       file: "f",
       function: "g",
@@ -149,7 +149,8 @@ import Testing
     #expect(line.hasSuffix("}\n") && line.split(separator: "\n").count == 1)
     let json = try JSON(line.utf8)
     #expect(json["message"]?.string == "a \"quoted\"\nline")
-    #expect(json["ms"]?.string == "3")
+    #expect(json["ms"]?.number == 3)
+    #expect(json["route"]?.string == "4")
     #expect(json["id"]?.string == "7")
     #expect(json["level"]?.string == "info")
   }

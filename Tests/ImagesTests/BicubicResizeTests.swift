@@ -52,7 +52,7 @@ import Testing
       (640, 3, 2, 3), (65_535, 1, 3, 2), (1, 65_535, 1, 30),
     ]
   )
-  func equalsThePlainFilter(width: Int, height: Int, newWidth: Int, newHeight: Int) {
+  func equalsThePlainFilter(width: Int, height: Int, newWidth: Int, newHeight: Int) throws {
     var generator = SeededGenerator(seed: UInt64(width << 20 ^ height << 8 ^ newWidth))
     // Mostly extremes, so that sums overshoot and are clamped.
     let pixels = (0..<width * height * 3).map { _ -> UInt8 in
@@ -68,28 +68,28 @@ import Testing
       inner: newWidth * 3,
       to: newHeight
     )
-    let resized = BicubicResize.resize(image, width: newWidth, height: newHeight)
+    let resized = try BicubicResize.resize(image, width: newWidth, height: newHeight)
     #expect(resized.width == newWidth && resized.height == newHeight)
     #expect(resized.pixels == expected)
   }
 
   @Test(arguments: [(1, 1), (1, 50), (50, 1), (9, 3), (300, 200)])
-  func keepsOneColor(width: Int, height: Int) {
+  func keepsOneColor(width: Int, height: Int) throws {
     let color: [UInt8] = [3, 128, 254]
     let pixels = (0..<width * height).flatMap { _ in color }
     let image = RGBImage(width: width, height: height, pixels: pixels)
-    let resized = BicubicResize.resize(image, width: 30, height: 30)
+    let resized = try BicubicResize.resize(image, width: 30, height: 30)
     #expect(resized.pixels == (0..<900).flatMap { _ in color })
   }
 
-  @Test func processorTakesItsOwnParameters() {
+  @Test func processorTakesItsOwnParameters() throws {
     let image = RGBImage(width: 2, height: 1, pixels: [0, 51, 102, 0, 51, 102])
     let processor = ImageProcessor(
       imageSize: 2,
       mean: [0.5, 0, 0.4],
       standardDeviation: [0.5, 1, 0.25]
     )
-    let values = processor.process(image)
+    let values = try processor.process(image)
     let third = (Float(0.4) - 0.4) / 0.25
     #expect(values == [-1, -1, -1, -1, 0.2, 0.2, 0.2, 0.2, third, third, third, third])
   }

@@ -48,6 +48,21 @@ import Testing
   }
 
   @Test(arguments: ImageFixture.all)
+  func aCancelledTaskGivesUp(_ fixture: ImageFixture) async throws {
+    let bytes = try fixture.bytes
+    let picture = try ImageDecoder.decode(bytes)
+    let task = Task {
+      withUnsafeCurrentTask { $0?.cancel() }
+      // The header is read all the same: it is the codecs that look between rows.
+      #expect(throws: ImageError.cancelled) { try ImageDecoder.decode(bytes) }
+      #expect(throws: ImageError.cancelled) {
+        try BicubicResize.resize(picture, width: picture.width + 1, height: 30)
+      }
+    }
+    await task.value
+  }
+
+  @Test(arguments: ImageFixture.all)
   func damageNeverTraps(_ fixture: ImageFixture) throws {
     let bytes = try fixture.bytes
     var generator = SeededGenerator(seed: fixture.name.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })

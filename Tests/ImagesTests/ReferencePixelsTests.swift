@@ -24,8 +24,8 @@ import Testing
   @Test(arguments: ImageFixture.all)
   func resizes(_ fixture: ImageFixture) throws {
     let image = try ImageDecoder.decode(fixture.bytes)
-    let large = BicubicResize.resize(image, width: 224, height: 224)
-    let small = BicubicResize.resize(image, width: 30, height: 30)
+    let large = try BicubicResize.resize(image, width: 224, height: 224)
+    let small = try BicubicResize.resize(image, width: 30, height: 30)
     #expect(fnv1a(large.pixels) == fixture.expected.resized)
     #expect(fnv1a(small.pixels) == fixture.expected.resized30)
   }

@@ -15,6 +15,8 @@ enum {
   /// The bytes are no GIF that the library can make sense of.
   IDEFIX_GIF_CORRUPT = 2,
   IDEFIX_GIF_OUT_OF_MEMORY = 3,
+  /// The caller did not want the picture any more.
+  IDEFIX_GIF_CANCELLED = 4,
 };
 
 /// A decoder between `open` and `close`.
@@ -35,8 +37,9 @@ typedef struct {
 int idefix_gif_open(const uint8_t *bytes, size_t count, idefix_gif **gif, idefix_gif_info *info);
 
 /// Decodes the first picture into `indices`, `height` rows of `width` palette indices, in its place
-/// on the canvas. What it does not cover is left as it is.
-int idefix_gif_read(idefix_gif *gif, uint8_t *indices);
+/// on the canvas. What it does not cover is left as it is. `is_cancelled` is asked before each row;
+/// what is not 0 ends the call.
+int idefix_gif_read(idefix_gif *gif, int (*is_cancelled)(void), uint8_t *indices);
 
 /// Frees the decoder; NULL is allowed.
 void idefix_gif_close(idefix_gif *gif);

@@ -23,6 +23,8 @@ enum {
   IDEFIX_JPEG_OUT_OF_MEMORY = 5,
   /// A side beyond what the library decodes; `open` tells the declared size.
   IDEFIX_JPEG_SIDE_TOO_LONG = 6,
+  /// The caller did not want the picture any more.
+  IDEFIX_JPEG_CANCELLED = 7,
 };
 
 /// A decompressor between `open` and `close`.
@@ -43,8 +45,9 @@ typedef struct {
 int idefix_jpeg_open(const uint8_t *bytes, size_t count, idefix_jpeg **jpeg,
                      idefix_jpeg_info *info);
 
-/// Decodes the picture into `height` rows of `width * channels` bytes without gaps.
-int idefix_jpeg_read(idefix_jpeg *jpeg, int max_scans, uint8_t *pixels);
+/// Decodes the picture into `height` rows of `width * channels` bytes without gaps. `is_cancelled` is
+/// asked before each row of blocks of each scan; what is not 0 ends the call.
+int idefix_jpeg_read(idefix_jpeg *jpeg, int max_scans, int (*is_cancelled)(void), uint8_t *pixels);
 
 /// Frees the decompressor; NULL is allowed.
 void idefix_jpeg_close(idefix_jpeg *jpeg);

@@ -16,6 +16,8 @@ enum {
   /// The bytes are no PNG that the library can make sense of.
   IDEFIX_PNG_CORRUPT = 2,
   IDEFIX_PNG_OUT_OF_MEMORY = 3,
+  /// The caller did not want the picture any more.
+  IDEFIX_PNG_CANCELLED = 4,
 };
 
 /// How `read` lays out a pixel.
@@ -45,8 +47,9 @@ typedef struct {
 int idefix_png_open(const uint8_t *bytes, size_t count, uint32_t max_side, idefix_png **png,
                     idefix_png_info *info);
 
-/// Decodes the picture into `height` rows of `width` pixels without gaps.
-int idefix_png_read(idefix_png *png, uint8_t *pixels);
+/// Decodes the picture into `height` rows of `width` pixels without gaps. `is_cancelled` is asked
+/// before each row; what is not 0 ends the call.
+int idefix_png_read(idefix_png *png, int (*is_cancelled)(void), uint8_t *pixels);
 
 /// Frees the decoder; NULL is allowed.
 void idefix_png_close(idefix_png *png);

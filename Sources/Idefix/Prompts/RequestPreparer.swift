@@ -48,7 +48,7 @@ package struct RequestPreparer: Sendable {
 
   /// Prepares a request for an answer.
   ///
-  /// Throws an ``EngineError``, or `CancellationError` between two images of a cancelled task.
+  /// Throws an ``EngineError``, or `CancellationError` if the task was cancelled.
   package func prepare(_ request: GenerationRequest) throws -> PreparedRequest {
     let sampling = request.sampling
     try sampling.validate(vocabularySize: vocabularySize)
@@ -154,12 +154,15 @@ package struct RequestPreparer: Sendable {
     at index: Int,
     _ limits: ImageLimits,
     salt: String
-  ) throws(EngineError) -> PreparedImage {
+  ) throws -> PreparedImage {
     let side = processor.imageSize
     switch input.content {
     case .pixels(let values):
       guard let pixels = PixelTensor(height: side, width: side, values: values) else {
-        throw .invalidImage(index: index, reason: "it needs 3 · \(side) · \(side) pixel values")
+        throw EngineError.invalidImage(
+          index: index,
+          reason: "it needs 3 · \(side) · \(side) pixel values"
+        )
       }
       let digest = ContentKey.digest(pixels: values, side: side)
       return PreparedImage(
@@ -171,10 +174,12 @@ package struct RequestPreparer: Sendable {
       let name = ContentKey.file(bytes, tenant: salt)
       if let known = decoded.image(name) { return known }
       let values: [Float]
-      do {
-        values = processor.process(try ImageDecoder.decode(bytes, limits: limits))
+      do throws(ImageError) {
+        values = try processor.process(try ImageDecoder.decode(bytes, limits: limits))
+      } catch .cancelled {
+        throw CancellationError()
       } catch {
-        throw .invalidImage(index: index, reason: Self.clause(error.description))
+        throw EngineError.invalidImage(index: index, reason: Self.clause(error.description))
       }
       let image = try self.image(.pixels(values), at: index, limits, salt: salt)
       decoded.keep(image, as: name)

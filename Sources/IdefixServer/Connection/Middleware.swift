@@ -26,8 +26,8 @@ struct AccessLog: RouterMiddleware {
       metadata: [
         "method": "\(request.method)",
         "route": "\(route)",
-        "status": "\(response.status.code)",
-        "ms": "\(Int(elapsed.rounded()))",
+        "status": .stringConvertible(response.status.code),
+        "ms": .stringConvertible(Int(elapsed.rounded())),
       ]
     )
     return response
