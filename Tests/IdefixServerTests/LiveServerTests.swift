@@ -237,6 +237,18 @@ private func eventually(_ condition: @Sendable () async throws -> Bool) async th
       )
     }
     router.get("/gone") { _, _ in Response(status: .notFound) }
+    // A thousand zeros, packed; what is said to be packed is not unpacked, so it cannot become large.
+    let packed: [UInt8] = [
+      31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 99, 96, 24, 5, 163, 96, 20,
+      12, 119, 0, 0, 128, 23, 11, 6, 232, 3, 0, 0,
+    ]
+    router.get("/packed") { _, _ in
+      Response(
+        status: .ok,
+        headers: [.contentEncoding: "gzip"],
+        body: .init(byteBuffer: ByteBuffer(bytes: packed))
+      )
+    }
     var logger = Logger(label: "images")
     logger.logLevel = .critical
     let host = Application(
@@ -260,6 +272,8 @@ private func eventually(_ condition: @Sendable () async throws -> Bool) async th
         #expect(try await ask(path).status == .ok)
         #expect(server.engine.requests.last?.prompt.images == [.encoded([1, 2, 3])])
       }
+      #expect(try await ask("/packed").status == .ok)
+      #expect(server.engine.requests.last?.prompt.images == [.encoded(packed)])
       let refusals = [
         ("/large", "Image size 5000 bytes exceeds maximum allowed size of 4096 bytes"),
         ("/endless", "exceeds maximum allowed size of 4096 bytes"),
@@ -270,7 +284,7 @@ private func eventually(_ condition: @Sendable () async throws -> Bool) async th
         #expect(response.status.code == 422)
         #expect(try response.json["error"]?.string?.hasSuffix(text) == true, "\(response.text)")
       }
-      #expect(server.engine.requests.count == 2)
+      #expect(server.engine.requests.count == 3)
       // What is fetched counts as bytes held.
       options.maxBufferedBytes = 4200
       let narrow = TestServer(options: options)
