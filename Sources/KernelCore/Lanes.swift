@@ -96,20 +96,27 @@ public protocol Lanes {
     _ scale: GroupScale
   ) -> Sums
 
-  // MARK: integer products of many tokens, where the instruction set has a way of its own
+  // MARK: integer products of many tokens, see `panelTiles`
 
-  /// Fewest tokens of a call that take `multiplyPanel`; `Int.max` where there is none.
+  /// Fewest tokens of a call that take panels; `Int.max` where there are none.
   static var panelTokens: Int { get }
-  /// Most tokens of a tile that takes `multiplyPanel`, at most `LinearScratch.panelTokens` and a
-  /// multiple of `panelUnit`.
+  /// Most tokens that `multiplyPanel` takes, at most `TokenTiles.limit`.
   static var panelLimit: Int { get }
-  /// Tokens that `multiplyPanel` takes at a time.
+  /// The number, or its multiples, of tokens that `multiplyPanel` is best at.
   static var panelUnit: Int { get }
+  /// Row tiles whose panels, and the activations of `panelLimit` tokens, share the first-level cache:
+  /// at most `LinearScratch.rowTiles`.
+  static var panelRowTiles: Int { get }
   /// Turns 32 int8 codes into the record that `multiplyPanel` reads.
   static func completePanel(_ record: UnsafeMutableRawPointer)
-  /// Products of row tile `tile` with the tokens of a pass into `floats(0)` of its scratch, before
-  /// row scales.
-  static func multiplyPanel(_ a: LinearArguments, _ pass: LinearPass, _ tile: Int)
+  /// Unpacks the weights of up to 256 k of a row tile, in a form of the instruction set's own.
+  static func fillPanel(
+    _ a: LinearArguments,
+    _ source: PanelSource,
+    _ panel: UnsafeMutableRawPointer
+  )
+  /// Adds the products of a panel with the tokens of a tile to its sums.
+  static func multiplyPanel(_ a: LinearArguments, _ source: PanelSource, _ tile: PanelTokens)
 }
 
 extension Lanes {
@@ -132,12 +139,26 @@ extension Lanes {
   /// No tokens take a panel.
   @inlinable @inline(__always)
   public static var panelUnit: Int { 1 }
+  /// No tokens take a panel.
+  @inlinable @inline(__always)
+  public static var panelRowTiles: Int { 1 }
+  /// Same as `complete`.
+  @inlinable @inline(__always)
+  public static func completePanel(_ record: UnsafeMutableRawPointer) { complete(record) }
   /// Never called.
   @inlinable @inline(__always)
-  public static func completePanel(_ record: UnsafeMutableRawPointer) {}
+  public static func fillPanel(
+    _ a: LinearArguments,
+    _ source: PanelSource,
+    _ panel: UnsafeMutableRawPointer
+  ) {}
   /// Never called.
   @inlinable @inline(__always)
-  public static func multiplyPanel(_ a: LinearArguments, _ pass: LinearPass, _ tile: Int) {}
+  public static func multiplyPanel(
+    _ a: LinearArguments,
+    _ source: PanelSource,
+    _ tile: PanelTokens
+  ) {}
 }
 
 extension TokenTiles {

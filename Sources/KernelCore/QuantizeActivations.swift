@@ -20,22 +20,56 @@ public func quantizeActivations<L: Lanes>(
     let first = token / tiles.width * tiles.width
     let tileTokens = tiles.count(at: first)
     let x = a.x + token * a.stride
-    let out = a.records + (first * records + (token - first)) * ActivationRecord.bytes
-    let scales = a.scales + first * blocks + (token - first)
     for block in 0..<blocks {
       let start = block * ActivationRecord.scaleBlock
       let end = min(start + ActivationRecord.scaleBlock, a.columns)
+      let place = PackedPlace(isPanel, block, first, tokens: a.tokens, tileTokens, records, blocks)
+      let out = a.records + (place.record + (token - first)) * ActivationRecord.bytes
       let largest = largestMagnitude(L.self, x + start, end - start)
       let inverse = largest > 0 ? 127 / largest : 0
-      scales[block * tileTokens] = largest / 127
+      a.scales[place.scale + (token - first)] = largest / 127
       var k = start
       while k < end {
-        let record = out + k / ActivationRecord.count * tileTokens * ActivationRecord.bytes
+        let index = (k - start) / ActivationRecord.count
+        let record = out + index * tileTokens * ActivationRecord.bytes
         quantizeHalf(L.self, x + k, end - k, inverse, record)
         quantizeHalf(L.self, x + k + 16, end - k - 16, inverse, record + 16)
         if isPanel { L.completePanel(record) } else { L.complete(record) }
         k += ActivationRecord.count
       }
+    }
+  }
+}
+
+/// Where the records and scales of 256 k of a tile of tokens begin: tiles lie one behind the other, but
+/// 256 k of all tokens where these are multiplied before the next 256 k.
+@usableFromInline
+struct PackedPlace {
+  /// Number of the first record.
+  @usableFromInline let record: Int
+  /// Number of the first scale.
+  @usableFromInline let scale: Int
+
+  /// The place of block `block`, of `blocks` in `records` records of a token, of the tile that begins
+  /// at token `first`.
+  @inlinable @inline(__always)
+  init(
+    _ isPanel: Bool,
+    _ block: Int,
+    _ first: Int,
+    tokens: Int,
+    _ tileTokens: Int,
+    _ records: Int,
+    _ blocks: Int
+  ) {
+    let recordsInBlock = ActivationRecord.scaleBlock / ActivationRecord.count
+    let before = block * recordsInBlock
+    if isPanel {
+      record = before * tokens + first * min(recordsInBlock, records - before)
+      scale = block * tokens + first
+    } else {
+      record = first * records + before * tileTokens
+      scale = first * blocks + block * tileTokens
     }
   }
 }

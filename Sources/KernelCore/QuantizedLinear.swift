@@ -3,110 +3,6 @@
 
 import Tensors
 
-/// Where the codes and scales of 32 consecutive k lie in a tile.
-@usableFromInline
-protocol CodeFormat {
-  /// Bytes of 32 k of the 16 rows.
-  static var blockBytes: Int { get }
-  /// Groups in 32 k.
-  static var groups: Int { get }
-  /// The weights of k = 4·index …, index 0…7.
-  static func weights<L: Lanes>(
-    _: L.Type,
-    _ block: UnsafeRawPointer,
-    _ index: Int,
-    _ table: L.Table
-  ) -> L.Weights
-}
-
-/// 4-bit codes, groups of 32.
-@usableFromInline
-enum FourBitGroup32: CodeFormat {
-  @inlinable @inline(__always)
-  static var blockBytes: Int { 256 }
-  @inlinable @inline(__always)
-  static var groups: Int { 1 }
-  @inlinable @inline(__always)
-  static func weights<L: Lanes>(
-    _: L.Type,
-    _ block: UnsafeRawPointer,
-    _ index: Int,
-    _ table: L.Table
-  ) -> L.Weights {
-    let line = block + index / 2 * 64
-    return index % 2 == 0 ? L.low(line, table) : L.high(line, table)
-  }
-}
-
-/// 4-bit codes, groups of 16.
-@usableFromInline
-enum FourBitGroup16: CodeFormat {
-  @inlinable @inline(__always)
-  static var blockBytes: Int { 256 }
-  @inlinable @inline(__always)
-  static var groups: Int { 2 }
-  @inlinable @inline(__always)
-  static func weights<L: Lanes>(
-    _: L.Type,
-    _ block: UnsafeRawPointer,
-    _ index: Int,
-    _ table: L.Table
-  ) -> L.Weights {
-    FourBitGroup32.weights(L.self, block, index, table)
-  }
-}
-
-/// int8 codes, groups of 32.
-@usableFromInline
-enum EightBit: CodeFormat {
-  @inlinable @inline(__always)
-  static var blockBytes: Int { 512 }
-  @inlinable @inline(__always)
-  static var groups: Int { 1 }
-  @inlinable @inline(__always)
-  static func weights<L: Lanes>(
-    _: L.Type,
-    _ block: UnsafeRawPointer,
-    _ index: Int,
-    _ table: L.Table
-  ) -> L.Weights {
-    L.bytes(block + index * 64)
-  }
-}
-
-/// Accumulators of a pass over one tile of tokens and a group of row tiles.
-///
-/// int32 `[token][16 rows]` of the row tile at hand, then float32 `[row tile][token][16 rows]`.
-public struct LinearScratch {
-  /// Row tiles that share a pass: while they go through 256 k, the activations of these k stay in
-  /// the first-level cache.
-  @inlinable public static var rowTiles: Int { 4 }
-  /// Most tokens of a panel: its sums take the place of those of a group.
-  @inlinable public static var panelTokens: Int { rowTiles * TokenTiles.limit }
-  /// Bytes to allocate, 64-byte aligned, one for each thread.
-  public static var bytes: Int {
-    (1 + rowTiles) * TokenTiles.limit * 64 + ActivationRecord.scaleBlock * 16 * 2
-  }
-  /// First byte.
-  @usableFromInline let base: UnsafeMutableRawPointer
-
-  /// Wraps `bytes` bytes at `base`.
-  @inlinable public init(_ base: UnsafeMutableRawPointer) { self.base = base }
-
-  @inlinable @inline(__always)
-  var integers: UnsafeMutableRawPointer { base }
-
-  /// Room for 256 k of 16 rows as int16.
-  @inlinable @inline(__always)
-  public var panel: UnsafeMutableRawPointer { base + (1 + Self.rowTiles) * TokenTiles.limit * 64 }
-
-  /// Sums of a row tile, `[token][16 rows]`.
-  @inlinable @inline(__always)
-  public func floats(_ index: Int) -> UnsafeMutablePointer<Float> {
-    (base + (1 + index) * TokenTiles.limit * 64).assumingMemoryBound(to: Float.self)
-  }
-}
-
 /// Row tiles `lower..<upper` of a product, all tokens, any encoding.
 ///
 /// Maths: `y[t, r] = rowScale[r] · Σ_b fma(float(Σ_g s[g, r] · Σ_k c[k, r] · q[t, k]), a[t, b])`
@@ -121,12 +17,13 @@ public func linearTiles<L: Lanes>(
   _ scratch: LinearScratch
 ) {
   let isQuantized = a.encoding.rawValue >= WeightEncoding.q8.rawValue
-  let isPanel = isQuantized && a.tokens >= L.panelTokens
+  if isQuantized, a.tokens >= L.panelTokens {
+    return panelTiles(L.self, a, lower, upper, scratch)
+  }
   let tiles = isQuantized ? TokenTiles(L.self, quantized: a.tokens) : TokenTiles(a.tokens)
-  // The fewer tokens, the longer the runs in which weights should come from memory; the more, the
-  // more it pays to find activations in the first-level cache.
-  let isOnePass = a.tokens <= tiles.width
-  let group = a.tokens == 1 || isPanel ? 1 : isOnePass ? 2 : LinearScratch.rowTiles
+  // What passes once is read from memory as one stream; else it pays to find the activations of several row
+  // tiles in the first-level cache.
+  let group = a.tokens <= tiles.width ? 1 : LinearScratch.rowTiles
   var first = 0
   while first < a.tokens {
     let pass = LinearPass(first: first, tokens: tiles.count(at: first), scratch: scratch)
@@ -134,34 +31,18 @@ public func linearTiles<L: Lanes>(
     while tile < upper {
       let end = min(tile + group, upper)
       switch a.encoding {
-      case _ where isPanel: L.multiplyPanel(a, pass, tile)
       case .q4g32: quantizedTiles(L.self, FourBitGroup32.self, a, pass, tile, end)
       case .q4g16: quantizedTiles(L.self, FourBitGroup16.self, a, pass, tile, end)
       case .q8: quantizedTiles(L.self, EightBit.self, a, pass, tile, end)
       case .f32: floatTiles(L.self, Float32Format.self, a, pass, tile, end)
       case .bf16: floatTiles(L.self, BFloat16Format.self, a, pass, tile, end)
       }
-      for index in 0..<(end - tile) { finishTile(L.self, a, pass, tile + index, index) }
+      for index in tile..<end {
+        finishTile(L.self, a, index, pass.first, pass.tokens, scratch.floats(index - tile))
+      }
       tile = end
     }
     first += tiles.width
-  }
-}
-
-/// The tokens of one pass over row tiles, and its accumulators.
-public struct LinearPass {
-  /// First token.
-  public let first: Int
-  /// Number of tokens.
-  public let tokens: Int
-  /// Accumulators.
-  public let scratch: LinearScratch
-
-  @inlinable @inline(__always)
-  init(first: Int, tokens: Int, scratch: LinearScratch) {
-    self.first = first
-    self.tokens = tokens
-    self.scratch = scratch
   }
 }
 
@@ -185,13 +66,13 @@ func quantizedTiles<L: Lanes, F: CodeFormat>(
   case 4 where L.tokensAtOnce >= 4:
     quantizedTiles(FourTokens<L>.self, F.self, a, pass, lower, upper)
   case 5 where L.tokensAtOnce >= 5:
-    quantizedTiles(Tokens<ThreeTokens<L>, TwoTokens<L>>.self, F.self, a, pass, lower, upper)
+    quantizedTiles(FiveTokens<L>.self, F.self, a, pass, lower, upper)
   case 6 where L.tokensAtOnce >= 6:
-    quantizedTiles(Tokens<ThreeTokens<L>, ThreeTokens<L>>.self, F.self, a, pass, lower, upper)
+    quantizedTiles(SixTokens<L>.self, F.self, a, pass, lower, upper)
   case 7 where L.tokensAtOnce >= 7:
-    quantizedTiles(Tokens<FourTokens<L>, ThreeTokens<L>>.self, F.self, a, pass, lower, upper)
+    quantizedTiles(SevenTokens<L>.self, F.self, a, pass, lower, upper)
   case 8 where L.tokensAtOnce >= 8:
-    quantizedTiles(Tokens<FourTokens<L>, FourTokens<L>>.self, F.self, a, pass, lower, upper)
+    quantizedTiles(EightTokens<L>.self, F.self, a, pass, lower, upper)
   default:
     quantizedTiles(OneToken<L>.self, F.self, a, pass, lower, upper)
   }
@@ -310,23 +191,24 @@ func quantizedBlock<S: TokenSums, F: CodeFormat>(
   return totals
 }
 
-/// Row scale, bias, output scale, and the store or addition into `y`.
+/// Row scale, bias, output scale, and the store or addition into `y`: a row tile of `tokens` tokens from
+/// `first` on, sums `floats [token][16 rows]`.
 @inlinable @inline(__always)
 func finishTile<L: Lanes>(
   _: L.Type,
   _ a: LinearArguments,
-  _ pass: LinearPass,
   _ tile: Int,
-  _ index: Int
+  _ first: Int,
+  _ tokens: Int,
+  _ floats: UnsafePointer<Float>
 ) {
-  let floats = pass.scratch.floats(index)
   let row = tile * 16
   let count = min(16, a.rows - row)
   let one = SIMD16<Float>(repeating: 1)
   let rowScale =
     a.encoding.rawValue >= WeightEncoding.q8.rawValue
     ? SIMD16<Float>.load(a.rowScales + row) : one
-  for token in 0..<pass.tokens {
+  for token in 0..<tokens {
     var value = SIMD16<Float>.load(floats + token * 16) * rowScale
     if let bias = a.bias { value = value + SIMD16<Float>.load(bias + row, count: count) }
     if let scale = a.outputScale {
@@ -335,7 +217,7 @@ func finishTile<L: Lanes>(
         * (a.outputScaleIsScalar
           ? SIMD16<Float>(repeating: scale[0]) : SIMD16<Float>.load(scale + row, count: count))
     }
-    let y = a.y + (pass.first + token) * a.yStride + row
+    let y = a.y + (first + token) * a.yStride + row
     if a.accumulates { value = SIMD16<Float>.load(y, count: count) + value }
     value.store(y, count: count)
   }

@@ -110,3 +110,7 @@ struct Tokens<A: TokenSums, B: TokenSums>: TokenSums where A.L == B.L {
 @usableFromInline typealias TwoTokens<L: Lanes> = Tokens<OneToken<L>, OneToken<L>>
 @usableFromInline typealias ThreeTokens<L: Lanes> = Tokens<TwoTokens<L>, OneToken<L>>
 @usableFromInline typealias FourTokens<L: Lanes> = Tokens<TwoTokens<L>, TwoTokens<L>>
+@usableFromInline typealias FiveTokens<L: Lanes> = Tokens<ThreeTokens<L>, TwoTokens<L>>
+@usableFromInline typealias SixTokens<L: Lanes> = Tokens<ThreeTokens<L>, ThreeTokens<L>>
+@usableFromInline typealias SevenTokens<L: Lanes> = Tokens<FourTokens<L>, ThreeTokens<L>>
+@usableFromInline typealias EightTokens<L: Lanes> = Tokens<FourTokens<L>, FourTokens<L>>

@@ -11,7 +11,7 @@ extension ComputeContext {
   /// the weights again for each slab costs far less. A multiple of every tile of tokens.
   private static func slab(columns: Int) -> Int {
     let tokens = (3 << 20) / (columns * ActivationRecord.bytes / ActivationRecord.count)
-    return max(72, min(504, tokens / 72 * 72))
+    return max(72, min(LinearScratch.mostTokens, tokens / 72 * 72))
   }
 
   /// `y[:, oᵢ ..< oᵢ + wᵢ.rows] = x wᵢᵀ (+ biasᵢ)` with oᵢ the rows of the matrices before: several
@@ -196,24 +196,10 @@ extension ComputeContext {
   private func run(_ jobs: [LinearArguments]) {
     let stride = LinearScratch.bytes
     let scratch = threadScratch.reserve(threads * stride)
-    // A chunk is large enough to outweigh the claim, small enough to stay in the second-level cache
-    // while tiles of tokens pass, and there are several to each thread.
-    let tiles = jobs.map { ($0.rows + 15) / 16 }
-    let allTiles = tiles.reduce(0, +)
-    let fair = max(1, allTiles / (threads * 12))
-    let bytes = (jobs.first?.tokens ?? 0) > TokenTiles.limit ? 448 << 10 : 160 << 10
-    let sizes = jobs.map { max(1, min(fair, bytes / max($0.tileBytes, 1))) }
-    var firstChunks: [Int] = []
-    var chunks = 0
-    for (size, count) in zip(sizes, tiles) {
-      firstChunks.append(chunks)
-      chunks += (count + size - 1) / size
-    }
-    pool.run(chunks) { chunk, thread in
-      let job = firstChunks.lastIndex { $0 <= chunk } ?? 0
-      let lower = (chunk - firstChunks[job]) * sizes[job]
-      let upper = min(lower + sizes[job], tiles[job])
-      kernels.linear(jobs[job], lower, upper, LinearScratch(scratch + thread * stride))
+    let chunks = RowChunks(jobs, threads: threads)
+    pool.run(chunks.count) { chunk, thread in
+      let scratch = LinearScratch(scratch + thread * stride)
+      chunks.forEachRun(of: chunk) { kernels.linear(jobs[$0], $1, $2, scratch) }
     }
   }
 }

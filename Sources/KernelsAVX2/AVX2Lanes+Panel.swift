@@ -1,7 +1,6 @@
 // Products of many tokens on AVX2. The byte multiply-add of `dot` needs a third instruction for
 // signs; with weights widened to int16, group scales included, two multiply-adds of pairs do the
-// work of its three. The widened 256 k of a tile, the panel, stay in the first-level cache while
-// tokens pass by six at a time.
+// work of its three. Tokens pass by six at a time.
 //
 // Pairs of a record are (k, k+2) and (k+1, k+3): what shifting bytes within words yields.
 
@@ -10,9 +9,17 @@ import KernelCore
 
 extension AVX2Lanes {
   // With fewer tokens widening costs more than it saves.
+  @inline(__always)
   static var panelTokens: Int { 18 }
-  static var panelLimit: Int { 36 }
+
+  @inline(__always)
+  static var panelLimit: Int { 6 }
+
+  @inline(__always)
   static var panelUnit: Int { 6 }
+
+  @inline(__always)
+  static var panelRowTiles: Int { 2 }
 
   /// Turns 32 int8 codes into 32 int16 in the order of the pairs.
   @inline(__always)
@@ -31,74 +38,33 @@ extension AVX2Lanes {
   }
 
   @inline(__always)
-  static func multiplyPanel(_ a: LinearArguments, _ pass: LinearPass, _ tile: Int) {
-    let tokens = pass.tokens
-    let records = a.columns / ActivationRecord.count
-    let blocks = (a.columns + ActivationRecord.scaleBlock - 1) / ActivationRecord.scaleBlock
-    let recordsInBlock = ActivationRecord.scaleBlock / ActivationRecord.count
-    let activations = a.activations + pass.first * records * ActivationRecord.bytes
-    let scales = a.activationScales + pass.first * blocks
-    let panel = pass.scratch.panel
-    let floats = pass.scratch.floats(0)
-    for token in 0..<(tokens * 2) {
-      (UnsafeMutableRawPointer(floats) + token * 32)
-        .storeBytes(of: SIMD8<Float>(repeating: 0), as: SIMD8<Float>.self)
-    }
-    for block in 0..<blocks {
-      let first = block * recordsInBlock
-      let count = Swift.min(recordsInBlock, records - first)
-      widen(a, tile, first, count, panel)
-      let x = activations + first * tokens * ActivationRecord.bytes
-      let blockScales = scales + block * tokens
-      var token = 0
-      while token + 6 <= tokens {
-        sixTokens(
-          panel,
-          x + token * ActivationRecord.bytes,
-          tokens,
-          count,
-          blockScales + token,
-          floats + token * 16
-        )
-        token += 6
-      }
-      while token < tokens {
-        oneToken(
-          panel,
-          x + token * ActivationRecord.bytes,
-          tokens,
-          count,
-          blockScales + token,
-          floats + token * 16
-        )
-        token += 1
-      }
-    }
+  static func multiplyPanel(_ a: LinearArguments, _ source: PanelSource, _ tile: PanelTokens) {
+    if tile.count == 6 { return sixTokens(tile, source.count) }
+    for token in 0..<tile.count { oneToken(tile, token, source.count) }
   }
 
-  /// Widens `count` times 32 k of a tile into the panel `[pair][16 rows]`.
+  /// Widens the weights of a row tile to int16, times their group scales: `[pair][16 rows]`.
   @inline(__always)
-  private static func widen(
+  static func fillPanel(
     _ a: LinearArguments,
-    _ tile: Int,
-    _ first: Int,
-    _ count: Int,
+    _ source: PanelSource,
     _ panel: UnsafeMutableRawPointer
   ) {
     let table = withUnsafePointer(to: a.codebook) { Self.table(UnsafeRawPointer($0)) }
     let isEight = a.encoding == .q8
     let groups = a.encoding == .q4g16 ? 2 : 1
     let blockBytes = isEight ? 512 : 256
-    var codes = a.codes + tile * a.tileBytes + first * blockBytes
-    var scales = a.groupScales + (tile * a.groups + first * groups) * 16
+    var codes = a.codes + source.tile * a.tileBytes + source.record * blockBytes
+    var scales = a.groupScales + (source.tile * a.groups + source.record * groups) * 16
     var out = panel
-    for _ in 0..<count {
+    for _ in 0..<source.count {
+      // The next 256 k are wanted when all tokens have passed.
       var line = 0
       while line < blockBytes {
-        prefetch(codes + (4096 + line))
+        prefetch(codes + (8 * blockBytes + line))
         line += 64
       }
-      prefetch(scales + 512)
+      prefetch(scales + 128 * groups)
       for half in 0..<2 {
         let source = codes + half * 32
         let target = out + half * 32
@@ -143,20 +109,13 @@ extension AVX2Lanes {
     )
   }
 
-  /// Adds `count` times 32 k of one token; records of a token lie `stride` records apart.
+  /// Adds `count` times 32 k of one token.
   @inline(__always)
-  private static func oneToken(
-    _ panel: UnsafeRawPointer,
-    _ x: UnsafeRawPointer,
-    _ stride: Int,
-    _ count: Int,
-    _ scale: UnsafePointer<Float>,
-    _ floats: UnsafeMutablePointer<Float>
-  ) {
+  private static func oneToken(_ tile: PanelTokens, _ token: Int, _ count: Int) {
     var low = SIMD8<Int32>(repeating: 0)
     var high = low
-    var weights = panel
-    var record = x
+    var weights = tile.panel
+    var record = tile.x + token * ActivationRecord.bytes
     for _ in 0..<count {
       for index in 0..<16 {
         let x = pair(record + index * 4)
@@ -164,21 +123,14 @@ extension AVX2Lanes {
         high = lanes_pair_dot8(high, load(weights + 32), x)
         weights += 64
       }
-      record += stride * ActivationRecord.bytes
+      record += tile.count * ActivationRecord.bytes
     }
-    finish(low, high, scale, floats)
+    finish(low, high, tile.scales + token, tile.sums + token * 16)
   }
 
   /// `oneToken` for six adjacent tokens.
   @inline(__always)
-  private static func sixTokens(
-    _ panel: UnsafeRawPointer,
-    _ x: UnsafeRawPointer,
-    _ stride: Int,
-    _ count: Int,
-    _ scale: UnsafePointer<Float>,
-    _ floats: UnsafeMutablePointer<Float>
-  ) {
+  private static func sixTokens(_ tile: PanelTokens, _ count: Int) {
     var low0 = SIMD8<Int32>(repeating: 0)
     var high0 = low0
     var low1 = low0
@@ -191,8 +143,8 @@ extension AVX2Lanes {
     var high4 = low0
     var low5 = low0
     var high5 = low0
-    var weights = panel
-    var record = x
+    var weights = tile.panel
+    var record = tile.x
     for _ in 0..<count {
       for index in 0..<16 {
         let low = load(weights)
@@ -217,13 +169,13 @@ extension AVX2Lanes {
         high5 = lanes_pair_dot8(high5, high, x5)
         weights += 64
       }
-      record += stride * ActivationRecord.bytes
+      record += 6 * ActivationRecord.bytes
     }
-    finish(low0, high0, scale, floats)
-    finish(low1, high1, scale + 1, floats + 16)
-    finish(low2, high2, scale + 2, floats + 32)
-    finish(low3, high3, scale + 3, floats + 48)
-    finish(low4, high4, scale + 4, floats + 64)
-    finish(low5, high5, scale + 5, floats + 80)
+    finish(low0, high0, tile.scales, tile.sums)
+    finish(low1, high1, tile.scales + 1, tile.sums + 16)
+    finish(low2, high2, tile.scales + 2, tile.sums + 32)
+    finish(low3, high3, tile.scales + 3, tile.sums + 48)
+    finish(low4, high4, tile.scales + 4, tile.sums + 64)
+    finish(low5, high5, tile.scales + 5, tile.sums + 80)
   }
 }

@@ -153,8 +153,9 @@ private let skewed = Codebook([
     }
   }
 
-  @Test func manyTokensAreTakenInSlabs() throws {
-    let context = try ComputeContext(threads: 2)
+  @Test(arguments: ISA.available)
+  func manyTokensAreTakenInSlabs(_ isa: ISA) throws {
+    let context = try ComputeContext(isa: isa, threads: 2)
     let w = try packed(rows: 17, columns: 40, .q4g16, seed: 61)
     let x = sample(rows: 1030, columns: 40, seed: 62)
     var all = Matrix(rows: 1030, columns: 17)

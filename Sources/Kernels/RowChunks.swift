@@ -1,0 +1,50 @@
+// How the row tiles of products are shared out to threads.
+
+import KernelCore
+
+/// The row tiles of several products, one behind the other, cut into chunks that grow smaller.
+///
+/// Memory streams best in long runs, and threads should end together: each chunk is a share of
+/// what is left, down to a size that still outweighs the claim of a chunk.
+struct RowChunks {
+  /// First tile of each product, then their number.
+  private var products = [0]
+  /// First tile of each chunk, then the number of tiles.
+  private var bounds = [0]
+
+  /// Chunks of `jobs`, which have the same activations.
+  init(_ jobs: [LinearArguments], threads: Int) {
+    var bytes = 0
+    for job in jobs {
+      let tiles = (job.rows + 15) / 16
+      products.append(products[products.count - 1] + tiles)
+      bytes += tiles * job.tileBytes
+    }
+    let all = products[products.count - 1]
+    let tileBytes = max(1, bytes / max(all, 1))
+    let hasManyTokens = (jobs.first?.tokens ?? 0) > TokenTiles.limit
+    // Few tokens: some 10 microseconds of reading. Many: work enough in any tile, but where tokens pass in
+    // several turns their weights should stay in the second-level cache.
+    let least = hasManyTokens ? 1 : (256 << 10) / tileBytes
+    let most = hasManyTokens ? max(1, (448 << 10) / tileBytes) : all
+    let shares = threads * 2
+    let floor = max(1, min(least, all / shares), all / ThreadPool.maximumChunks + 1)
+    var first = 0
+    while first < all {
+      first += min(all - first, max(floor, min(most, (all - first) / shares)))
+      bounds.append(first)
+    }
+  }
+
+  /// Number of chunks.
+  var count: Int { bounds.count - 1 }
+
+  /// Calls `body(product, lower, upper)` for the row tiles of a chunk, product by product.
+  func forEachRun(of chunk: Int, _ body: (Int, Int, Int) -> Void) {
+    for product in 0..<(products.count - 1) {
+      let lower = max(bounds[chunk], products[product])
+      let upper = min(bounds[chunk + 1], products[product + 1])
+      if lower < upper { body(product, lower - products[product], upper - products[product]) }
+    }
+  }
+}
