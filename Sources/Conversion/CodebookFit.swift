@@ -2,6 +2,7 @@
 // scale of every group is free too. Deterministic: the sample depends on the tensor's shape alone, and
 // sums run in a fixed order.
 
+import Kernels
 import Tensors
 
 /// Lloyd–Max fit of a codebook.
@@ -27,6 +28,7 @@ enum CodebookFit {
   static func fit<Failure: Error>(
     _ layout: PackedLayout,
     importance: [Float]? = nil,
+    isa: ISA = .best,
     load: (Int) throws(Failure) -> [Lanes]
   ) throws(Failure) -> Codebook {
     let group = layout.encoding.group
@@ -44,11 +46,11 @@ enum CodebookFit {
         sample.weights += columns.map { $0 < importance.count ? importance[$0] : 0 }
       }
     }
-    return fit(sample)
+    return fit(sample, isa)
   }
 
   /// Whole groups, one after the other.
-  struct Sample {
+  private struct Sample {
     /// Columns of a group.
     let group: Int
     /// One lane a row.
@@ -58,42 +60,43 @@ enum CodebookFit {
   }
 
   /// Fits a codebook to `sample`.
-  static func fit(_ sample: Sample) -> Codebook {
+  private static func fit(_ sample: Sample, _ isa: ISA) -> Codebook {
     var entries = start(group: sample.group)
     for _ in 0..<rounds {
-      entries = refined(entries, sample)
+      entries = refined(entries, sample, isa)
     }
     let rounded = entries.map { Int8(max(-127, min(127, $0.rounded()))) }
     return Codebook(rounded) ?? .uniform
   }
 
   /// One round: scales and codes for `entries`, then the entries that fit those best.
-  static func refined(_ entries: [Float], _ sample: Sample) -> [Float] {
+  private static func refined(_ entries: [Float], _ sample: Sample, _ isa: ISA) -> [Float] {
     let group = sample.group
     let table = CodebookTable(entries: entries)
-    let search = GroupSearch(table: table, group: group)
+    let search = GroupSearch(table: table, group: group, isa: isa)
+    var scales = [Lanes](repeating: Lanes(), count: sample.vectors.count / group)
     var weighted = [Double](repeating: 0, count: 16)
     var weights = [Double](repeating: 0, count: 16)
-    sample.vectors.withUnsafeBufferPointer { buffer in
+    sample.vectors.withUnsafeBufferPointer { x in
       sample.weights.withUnsafeBufferPointer { importance in
-        guard let base = buffer.baseAddress else { return }
-        let isWeighted = !importance.isEmpty
-        for start in stride(from: 0, to: buffer.count / group * group, by: group) {
-          let x = base + start
-          let scales = search.bestScales(
-            x,
-            count: group,
-            weights: isWeighted ? importance.baseAddress.map { $0 + start } : nil
+        scales.withUnsafeMutableBufferPointer {
+          search.rounding.findScales(
+            of: x,
+            columns: x.count,
+            importance: importance.isEmpty ? nil : importance,
+            into: $0
           )
-          for lane in 0..<16 where scales[lane] != 0 {
-            let scale = scales[lane]
+        }
+        for index in scales.indices {
+          for lane in 0..<16 where scales[index][lane] != 0 {
+            let scale = scales[index][lane]
             let twice = 2 / scale
-            for k in 0..<group {
+            for k in (index * group)..<((index + 1) * group) {
               let value = x[k][lane]
               let position = (value * twice - 0.5) + CodebookTable.rounding
               let cell = Int(position.bitPattern & UInt32(CodebookTable.cells - 1))
               let code = Int(table.codes[cell])
-              let weight = isWeighted ? scale * importance[start + k] : scale
+              let weight = importance.isEmpty ? scale : scale * importance[k]
               weighted[code] += Double(weight * value)
               weights[code] += Double(weight * scale)
             }

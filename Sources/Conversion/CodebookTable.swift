@@ -16,6 +16,9 @@ final class CodebookTable: Sendable {
   /// Code of the nearest entry, by cell.
   let codes: [UInt32]
 
+  /// The least cell, counted from zero, that is given each entry or a later one; `nil` where none is.
+  let firstCells: [Int?]
+
   /// The entries, ascending.
   let entries: [Float]
 
@@ -30,6 +33,7 @@ final class CodebookTable: Sendable {
     self.entries = entries
     var values = [Float](repeating: 0, count: Self.cells)
     var codes = [UInt32](repeating: 0, count: Self.cells)
+    var firstCells = [Int?](repeating: nil, count: 16)
     for cell in -Self.cells / 2..<Self.cells / 2 {
       let centre = Float(cell) / 2 + 0.25
       var best = 0
@@ -38,9 +42,11 @@ final class CodebookTable: Sendable {
       }
       values[cell & (Self.cells - 1)] = entries[best]
       codes[cell & (Self.cells - 1)] = UInt32(best)
+      for code in 0...best where firstCells[code] == nil { firstCells[code] = cell }
     }
     self.values = values
     self.codes = codes
+    self.firstCells = firstCells
   }
 
   /// Looks every lane of a cell position up in a table of `cells` entries.

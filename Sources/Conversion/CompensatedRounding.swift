@@ -45,12 +45,7 @@ struct CompensatedRounding: ~Copyable {
     for index in 0..<layout.groups {
       let first = index &* group
       let count = max(1, min(group, layout.columns - first))
-      let scale = search.bestScales(
-        UnsafePointer(working.baseAddress) + first,
-        count: count,
-        importance: importance,
-        at: min(first, importance.count - 1)
-      )
+      let scale = scale(ofGroup: first, count: count)
       let share = TileQuantizer.integerScales(scale, rowScale)
       for lane in 0..<16 {
         scales[first / group &* 16 &+ lane] = UInt8(bitPattern: Int8(share[lane]))
@@ -63,6 +58,23 @@ struct CompensatedRounding: ~Copyable {
       store(group, into: output, at: first &* 8)
     }
     return total
+  }
+
+  /// The best scale for the group that begins at column `first`, as its weights are by now.
+  private func scale(ofGroup first: Int, count: Int) -> Lanes {
+    let group = layout.encoding.group
+    let x = UnsafeBufferPointer(start: UnsafePointer(working.baseAddress) + first, count: group)
+    var scale = Lanes()
+    importance.withUnsafeBufferPointer { importance in
+      let weights = UnsafeBufferPointer(
+        rebasing: importance[min(first, importance.count - 1)...].prefix(count)
+      )
+      withUnsafeMutablePointer(to: &scale) {
+        let scales = UnsafeMutableBufferPointer(start: $0, count: 1)
+        search.rounding.findScales(of: x, columns: count, importance: weights, into: scales)
+      }
+    }
+    return scale
   }
 
   /// Rounds the 16 columns of a block and passes on what they lose; returns `Σ (x − ŵ)²`.

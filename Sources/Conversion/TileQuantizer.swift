@@ -2,6 +2,7 @@
 // `ReferenceQuantizer`, with scales searched for least squared error in 4-bit encodings. Owns the
 // scratch of one worker. Deterministic: the same tile gives the same bytes on every machine.
 
+import Kernels
 import Tensors
 
 /// Energies of what was packed, for the report.
@@ -50,9 +51,18 @@ struct TileQuantizer: ~Copyable {
   private var compensation: CompensatedRounding?
 
   /// A quantiser for `layout`; table and calibration count for 4-bit encodings only.
-  init(layout: PackedLayout, table: CodebookTable, calibration: ColumnCalibration? = nil) {
+  init(
+    layout: PackedLayout,
+    table: CodebookTable,
+    calibration: ColumnCalibration? = nil,
+    isa: ISA = .best
+  ) {
     self.layout = layout
-    search = GroupSearch(table: table, group: max(layout.encoding.group, 1))
+    search = GroupSearch(
+      table: table,
+      group: layout.encoding.hasCodebook ? layout.encoding.group : PackedLayout.columnAlignment,
+      isa: isa
+    )
     importance = calibration?.paddedImportance(layout.paddedColumns)
     groupScales = AlignedBuffer(count: layout.groups)
     if let feedback = calibration?.feedback {
@@ -177,11 +187,6 @@ struct TileQuantizer: ~Copyable {
     return true
   }
 
-  /// Columns of the matrix in a group: fewer than the group in the last one, where padding follows.
-  private func columns(ofGroup index: Int) -> Int {
-    max(1, min(layout.encoding.group, layout.columns - index * layout.encoding.group))
-  }
-
   /// The row scales for the group scales found: the largest becomes ±127.
   private func rowScales() -> Lanes {
     var largest = Lanes()
@@ -256,14 +261,15 @@ struct TileQuantizer: ~Copyable {
   ) -> QuantizationEnergies {
     var energies = QuantizationEnergies()
     guard measure(x, &energies) else { return energies }
-    let group = layout.encoding.group
-    for index in 0..<layout.groups {
-      groupScales[index] = search.bestScales(
-        x + index &* group,
-        count: columns(ofGroup: index),
-        importance: importance,
-        at: index &* group
-      )
+    let tile = UnsafeBufferPointer(start: x, count: layout.paddedColumns)
+    let columns = layout.columns
+    groupScales.withMutableElements { found in
+      guard let importance else {
+        return search.rounding.findScales(of: tile, columns: columns, into: found)
+      }
+      importance.withUnsafeBufferPointer {
+        search.rounding.findScales(of: tile, columns: columns, importance: $0, into: found)
+      }
     }
     let rowScale = rowScales()
     rowScaleBytes.storeBytes(of: rowScale, as: Lanes.self)
@@ -271,30 +277,17 @@ struct TileQuantizer: ~Copyable {
       energies.error += error
       return energies
     }
-    let table = search.table
-    table.values.withUnsafeBufferPointer { valueBuffer in
-      table.codes.withUnsafeBufferPointer { codeBuffer in
-        guard let values = valueBuffer.baseAddress, let codeOf = codeBuffer.baseAddress else {
-          return
-        }
-        for index in 0..<layout.groups {
-          let part = x + index &* group
-          let share = Self.integerScales(groupScales[index], rowScale)
-          for lane in 0..<16 {
-            scales[index &* 16 &+ lane] = UInt8(bitPattern: Int8(share[lane]))
-          }
-          let error = Self.storeCodes(
-            part,
-            group,
-            count: columns(ofGroup: index),
-            scale: rowScale * share,
-            values,
-            codeOf,
-            codes,
-            index &* group &* 8
-          )
-          for lane in 0..<16 { energies.error += Double(error[lane]) }
-        }
+    for index in 0..<layout.groups {
+      let share = Self.integerScales(groupScales[index], rowScale)
+      for lane in 0..<16 {
+        scales[index &* 16 &+ lane] = UInt8(bitPattern: Int8(share[lane]))
+      }
+      groupScales[index] = rowScale * share
+    }
+    groupScales.withMutableElements { scales in
+      search.rounding.round(tile, columns: columns, scales: scales, codes: codes)
+      for error in scales {
+        for lane in 0..<16 { energies.error += Double(error[lane]) }
       }
     }
     return energies
@@ -315,42 +308,5 @@ struct TileQuantizer: ~Copyable {
     var inverse = Lanes()
     for lane in 0..<16 { inverse[lane] = scale[lane] != 0 ? 1 / scale[lane] : 0 }
     return inverse
-  }
-
-  /// Writes the nearest codes of a group; returns `Σ (x − scale q)²` over its first `count` columns.
-  @inline(__always)
-  private static func storeCodes(
-    _ x: UnsafePointer<Lanes>,
-    _ group: Int,
-    count: Int,
-    scale: Lanes,
-    _ values: UnsafePointer<Float>,
-    _ codeOf: UnsafePointer<UInt32>,
-    _ codes: UnsafeMutableRawBufferPointer,
-    _ offset: Int
-  ) -> Lanes {
-    let inverse = inverse(scale)
-    let twice = inverse + inverse
-    let shift = Lanes(repeating: -0.5)
-    let rounding = Lanes(repeating: CodebookTable.rounding)
-    var error = Lanes()
-    for line in 0..<(group / 8) {
-      var word = SIMD16<UInt32>()
-      for byte in 0..<4 {
-        let k = line &* 8 &+ byte
-        let low = (x[k] * twice + shift) + rounding
-        let high = (x[k &+ 4] * twice + shift) + rounding
-        let lowError = x[k] - CodebookTable.lookUp(low, in: values) * scale
-        let highError = x[k &+ 4] - CodebookTable.lookUp(high, in: values) * scale
-        if k < count { error += lowError * lowError }
-        if k &+ 4 < count { error += highError * highError }
-        let pair =
-          CodebookTable.lookUp(low, in: codeOf)
-          | (CodebookTable.lookUp(high, in: codeOf) &<< SIMD16(repeating: 4))
-        word |= pair &<< SIMD16(repeating: UInt32(8 &* byte))
-      }
-      codes.storeBytes(of: word, toByteOffset: offset &+ line &* 64, as: SIMD16<UInt32>.self)
-    }
-    return error
   }
 }

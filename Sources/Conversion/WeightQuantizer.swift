@@ -1,6 +1,7 @@
 // Packs one matrix that is in memory: what the converter does to a tensor, for tests, calibration and
 // tools. The same bytes as a conversion of the same tensor.
 
+import Kernels
 import Tensors
 import WeightFiles
 
@@ -30,21 +31,23 @@ package enum WeightQuantizer {
     rows: Int,
     columns: Int,
     encoding: WeightEncoding,
-    calibration: ColumnCalibration? = nil
+    calibration: ColumnCalibration? = nil,
+    isa: ISA = .best
   ) -> Result? {
     guard let layout = PackedLayout(rows: rows, columns: columns, encoding: encoding),
       weights.count == rows * columns
     else { return nil }
     var codebook = Codebook.uniform
     if encoding.hasCodebook {
-      codebook = CodebookFit.fit(layout, importance: calibration?.importance) { tile in
-        lanes(weights, layout, tile)
+      codebook = CodebookFit.fit(layout, importance: calibration?.importance, isa: isa) {
+        lanes(weights, layout, $0)
       }
     }
     var quantizer = TileQuantizer(
       layout: layout,
       table: CodebookTable(codebook),
-      calibration: calibration
+      calibration: calibration,
+      isa: isa
     )
     var planes = PackedPlanes(layout: layout, tiles: layout.tiles)
     var energies = QuantizationEnergies()

@@ -25,6 +25,10 @@ public final class KernelTable: Sendable {
   public let activate: @Sendable (ActivationKind, UnsafeMutablePointer<Float>, Int, Int) -> Void
   /// See `addInto`: elements.
   public let add: @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int) -> Void
+  /// See `findScales`: groups.
+  public let findScales: @Sendable (RoundingArguments, Int, Int) -> Void
+  /// See `roundGroups`: groups.
+  public let roundGroups: @Sendable (RoundingArguments, Int, Int) -> Void
   /// See `storePages`: heads.
   public let store: @Sendable (StoreArguments, Int, Int) -> Void
   /// See `attend`: one unit.
@@ -50,6 +54,8 @@ public final class KernelTable: Sendable {
       ) -> Void,
     activate: @escaping @Sendable (ActivationKind, UnsafeMutablePointer<Float>, Int, Int) -> Void,
     add: @escaping @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int) -> Void,
+    findScales: @escaping @Sendable (RoundingArguments, Int, Int) -> Void,
+    roundGroups: @escaping @Sendable (RoundingArguments, Int, Int) -> Void,
     store: @escaping @Sendable (StoreArguments, Int, Int) -> Void,
     attend:
       @escaping @Sendable (
@@ -67,6 +73,8 @@ public final class KernelTable: Sendable {
     self.siluGate = siluGate
     self.activate = activate
     self.add = add
+    self.findScales = findScales
+    self.roundGroups = roundGroups
     self.store = store
     self.attend = attend
     self.read = read

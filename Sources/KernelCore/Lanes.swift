@@ -35,6 +35,22 @@ public protocol Lanes {
   /// Hints that the cache line at `p` will be read.
   static func prefetch(_ p: UnsafeRawPointer)
 
+  /// `a > b ? x : y`.
+  static func select(
+    _ a: SIMD16<Float>,
+    above b: SIMD16<Float>,
+    _ x: SIMD16<Float>,
+    _ y: SIMD16<Float>
+  ) -> SIMD16<Float>
+  /// The number of the last entry whose first position, from entry 1 on, is not above `position`; 0 for NaN.
+  static func nearestCode(_ position: SIMD16<Float>, _ firsts: SIMD16<Float>) -> SIMD16<UInt32>
+  /// The entry of that number.
+  static func nearest(
+    _ position: SIMD16<Float>,
+    _ entries: SIMD16<Float>,
+    _ firsts: SIMD16<Float>
+  ) -> SIMD16<Float>
+
   /// Whether 16 vectors of 16 float32, and some to work with, fit the registers.
   static var holdsSixteenRows: Bool { get }
 

@@ -25,6 +25,38 @@ enum PortableLanes: Lanes {
     map { a[$0] < b[$0] ? a[$0] : b[$0] }
   }
 
+  static func select(
+    _ a: SIMD16<Float>,
+    above b: SIMD16<Float>,
+    _ x: SIMD16<Float>,
+    _ y: SIMD16<Float>
+  ) -> SIMD16<Float> {
+    map { a[$0] > b[$0] ? x[$0] : y[$0] }
+  }
+
+  static func nearestCode(_ position: SIMD16<Float>, _ firsts: SIMD16<Float>) -> SIMD16<UInt32> {
+    var codes = SIMD16<UInt32>(repeating: 0)
+    for lane in 0..<16 {
+      // Halves what is left of the entries, four times.
+      var code = 0
+      for half in 1...4 {
+        let step = 16 >> half
+        if position[lane] >= firsts[code + step] { code += step }
+      }
+      codes[lane] = UInt32(code)
+    }
+    return codes
+  }
+
+  static func nearest(
+    _ position: SIMD16<Float>,
+    _ entries: SIMD16<Float>,
+    _ firsts: SIMD16<Float>
+  ) -> SIMD16<Float> {
+    let codes = nearestCode(position, firsts)
+    return map { entries[Int(codes[$0])] }
+  }
+
   static func loadInt8(_ p: UnsafeRawPointer) -> SIMD16<Int32> {
     var v = SIMD16<Int32>(repeating: 0)
     for lane in 0..<16 { v[lane] = Int32(p.load(fromByteOffset: lane, as: Int8.self)) }
@@ -131,6 +163,8 @@ extension KernelTable {
     siluGate: { KernelCore.siluGate(PortableLanes.self, $0, $1, $2, $3, $4) },
     activate: { KernelCore.activate(PortableLanes.self, $0, $1, $2, $3) },
     add: { addInto(PortableLanes.self, $0, $1, $2, $3) },
+    findScales: { KernelCore.findScales(PortableLanes.self, $0, $1, $2) },
+    roundGroups: { KernelCore.roundGroups(PortableLanes.self, $0, $1, $2) },
     store: { storePages(PortableLanes.self, $0, $1, $2) },
     attend: { KernelCore.attend(PortableLanes.self, $0, $1, $2) },
     read: { readLines(PortableLanes.self, $0, $1) },

@@ -116,6 +116,30 @@ extension AVX2Lanes {
   }
 
   @inline(__always)
+  static func select(
+    _ a: SIMD16<Float>,
+    above b: SIMD16<Float>,
+    _ x: SIMD16<Float>,
+    _ y: SIMD16<Float>
+  ) -> SIMD16<Float> {
+    lanes_select(a, b, x, y)
+  }
+
+  @inline(__always)
+  static func nearestCode(_ position: SIMD16<Float>, _ firsts: SIMD16<Float>) -> SIMD16<UInt32> {
+    lanes_nearest_code(position, firsts)
+  }
+
+  @inline(__always)
+  static func nearest(
+    _ position: SIMD16<Float>,
+    _ entries: SIMD16<Float>,
+    _ firsts: SIMD16<Float>
+  ) -> SIMD16<Float> {
+    lanes_nearest(position, entries, firsts)
+  }
+
+  @inline(__always)
   static func loadInt8(_ p: UnsafeRawPointer) -> SIMD16<Int32> { lanes_load_i8(p) }
 
   @inline(__always)
@@ -152,6 +176,8 @@ extension KernelTable {
     siluGate: { KernelCore.siluGate(AVX2Lanes.self, $0, $1, $2, $3, $4) },
     activate: { KernelCore.activate(AVX2Lanes.self, $0, $1, $2, $3) },
     add: { addInto(AVX2Lanes.self, $0, $1, $2, $3) },
+    findScales: { KernelCore.findScales(AVX2Lanes.self, $0, $1, $2) },
+    roundGroups: { KernelCore.roundGroups(AVX2Lanes.self, $0, $1, $2) },
     store: { storePages(AVX2Lanes.self, $0, $1, $2) },
     attend: { KernelCore.attend(AVX2Lanes.self, $0, $1, $2) },
     read: { readLines(AVX2Lanes.self, $0, $1) },

@@ -98,6 +98,30 @@ extension NEONLanes {
   }
 
   @inline(__always)
+  static func select(
+    _ a: SIMD16<Float>,
+    above b: SIMD16<Float>,
+    _ x: SIMD16<Float>,
+    _ y: SIMD16<Float>
+  ) -> SIMD16<Float> {
+    lanes_select(a, b, x, y)
+  }
+
+  @inline(__always)
+  static func nearestCode(_ position: SIMD16<Float>, _ firsts: SIMD16<Float>) -> SIMD16<UInt32> {
+    lanes_nearest_code(position, firsts)
+  }
+
+  @inline(__always)
+  static func nearest(
+    _ position: SIMD16<Float>,
+    _ entries: SIMD16<Float>,
+    _ firsts: SIMD16<Float>
+  ) -> SIMD16<Float> {
+    lanes_nearest(position, entries, firsts)
+  }
+
+  @inline(__always)
   static func loadInt8(_ p: UnsafeRawPointer) -> SIMD16<Int32> { lanes_load_i8(p) }
 
   @inline(__always)
@@ -134,6 +158,8 @@ extension KernelTable {
     siluGate: { KernelCore.siluGate(NEONLanes.self, $0, $1, $2, $3, $4) },
     activate: { KernelCore.activate(NEONLanes.self, $0, $1, $2, $3) },
     add: { addInto(NEONLanes.self, $0, $1, $2, $3) },
+    findScales: { KernelCore.findScales(NEONLanes.self, $0, $1, $2) },
+    roundGroups: { KernelCore.roundGroups(NEONLanes.self, $0, $1, $2) },
     store: { storePages(NEONLanes.self, $0, $1, $2) },
     attend: { KernelCore.attend(NEONLanes.self, $0, $1, $2) },
     read: { readLines(NEONLanes.self, $0, $1) },

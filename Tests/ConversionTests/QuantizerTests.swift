@@ -3,6 +3,7 @@
 
 import Conversion
 import Foundation
+import Kernels
 import Tensors
 import TestSupport
 import Testing
@@ -127,7 +128,8 @@ enum SyntheticWeights {
   ]
 
   /// Same bytes on every machine: multiplications, additions and divisions in a fixed order.
-  @Test func bytesAreTheSameEverywhere() throws {
+  @Test(arguments: ISA.available)
+  func bytesAreTheSameEverywhere(_ isa: ISA) throws {
     let weights = (0..<(48 * 320)).map { index -> Float in
       var random = SeededGenerator(seed: UInt64(index))
       return Float(Int64(bitPattern: random.next()) >> 40) * 0x1p-30
@@ -135,7 +137,7 @@ enum SyntheticWeights {
     var hashes: [UInt64] = []
     for encoding in WeightEncoding.allCases {
       let matrix = try #require(
-        WeightQuantizer.pack(weights, rows: 48, columns: 320, encoding: encoding)
+        WeightQuantizer.pack(weights, rows: 48, columns: 320, encoding: encoding, isa: isa)
       ).matrix
       let planes = [matrix.codes, matrix.scales, matrix.rowScales].compactMap { $0 }
       let bytes = withExtendedLifetime(matrix) { planes.flatMap { Array($0.bytes) } }

@@ -188,6 +188,54 @@ func attention(_ context: ComputeContext) -> [[UInt32]] {
   return results
 }
 
+/// Scales, errors and codes of rounding to a codebook, with and without weights of columns.
+func rounding(_ context: ComputeContext) -> [[UInt32]] {
+  let entries: [Float] = [
+    -127, -103, -83, -66, -51, -38, -26, -14, -3, 9, 22, 35, 50, 66, 84, 116,
+  ]
+  // Cells of width one half: entry i begins half-way from the one before.
+  let firsts = entries.indices.map { i in
+    i == 0 ? -1024 : Int((entries[i - 1] + entries[i]).rounded(.up))
+  }
+  var results: [[UInt32]] = []
+  for group in [16, 32] {
+    let kernels = CodebookRounding(
+      isa: context.isa,
+      entries: entries,
+      firstCells: firsts,
+      targets: [-127, 116, -100],
+      group: group
+    )
+    var generator = Generator(seed: 7)
+    var x: [SIMD16<Float>] = []
+    for k in 0..<(6 * group) {
+      var vector = SIMD16<Float>(repeating: 0)
+      for lane in 0..<16 where k / group != 2 { vector[lane] = generator.value() }
+      x.append(vector)
+    }
+    let importance = x.map { abs($0[1]) }
+    for isWeighted in [false, true] {
+      var scales = [SIMD16<Float>](repeating: SIMD16(repeating: 0), count: 6)
+      var codes = [UInt8](repeating: 0, count: 8 * x.count)
+      x.withUnsafeBufferPointer { x in
+        scales.withUnsafeMutableBufferPointer { scales in
+          importance.withUnsafeBufferPointer {
+            let weights = isWeighted ? $0 : nil
+            kernels.findScales(of: x, columns: x.count - 7, importance: weights, into: scales)
+          }
+          results.append(scales.flatMap { v in (0..<16).map { v[$0].bitPattern } })
+          codes.withUnsafeMutableBytes {
+            kernels.round(x, columns: x.count - 7, scales: scales, codes: $0)
+          }
+          results.append(scales.flatMap { v in (0..<16).map { v[$0].bitPattern } })
+        }
+      }
+      results.append(codes.map(UInt32.init))
+    }
+  }
+  return results
+}
+
 /// Results of `group` on both instruction sets; returns whether all are there and equal.
 func compare(_ name: StaticString, _ group: (ComputeContext) -> [[UInt32]]) -> Bool {
   guard let oracle = try? ComputeContext(isa: .portable, threads: 1) else { return false }
@@ -213,7 +261,7 @@ func compare(_ name: StaticString, _ group: (ComputeContext) -> [[UInt32]]) -> B
   static func main() {
     let outcomes = [
       compare("products", products), compare("elementwise", elementwise),
-      compare("attention", attention),
+      compare("attention", attention), compare("rounding", rounding),
     ]
     if outcomes.contains(false) { exit(1) }
   }

@@ -48,6 +48,33 @@ LANES lanes_f32x16 lanes_max(lanes_f32x16 a, lanes_f32x16 b) { return a > b ? a 
 // a < b ? a : b in each lane; a NaN in b is kept.
 LANES lanes_f32x16 lanes_min(lanes_f32x16 a, lanes_f32x16 b) { return a < b ? a : b; }
 
+// a > b ? x : y in each lane.
+LANES lanes_f32x16 lanes_select(
+    lanes_f32x16 a, lanes_f32x16 b, lanes_f32x16 x, lanes_f32x16 y) {
+  return a > b ? x : y;
+}
+
+#if !defined(__AVX512F__)
+// How many of firsts[1…15], which ascend, are not above the position.
+LANES lanes_u32x16 lanes_nearest_code(lanes_f32x16 position, lanes_f32x16 firsts) {
+  lanes_i32x16 code = 0;
+#pragma clang loop unroll(full)
+  for (int i = 1; i < 16; i++) code -= position >= (lanes_f32x16)firsts[i];
+  return (lanes_u32x16)code;
+}
+
+// The entry of that number: the differences of the entries, bit by bit, put together up to it.
+LANES lanes_f32x16 lanes_nearest(
+    lanes_f32x16 position, lanes_f32x16 entries, lanes_f32x16 firsts) {
+  lanes_i32x16 bits = (lanes_i32x16)entries;
+  lanes_i32x16 value = (lanes_i32x16)bits[0];
+#pragma clang loop unroll(full)
+  for (int i = 1; i < 16; i++)
+    value ^= (position >= (lanes_f32x16)firsts[i]) & (lanes_i32x16)(bits[i] ^ bits[i - 1]);
+  return (lanes_f32x16)value;
+}
+#endif
+
 // 16 int8 at `p`, widened.
 LANES lanes_i32x16 lanes_load_i8(const void *p) {
   return __builtin_convertvector(((const lanes_any_i8x16 *)p)->value, lanes_i32x16);

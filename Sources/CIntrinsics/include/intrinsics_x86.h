@@ -78,6 +78,32 @@ LANES lanes_i32x8 lanes_pair_dot8(lanes_i32x8 sums, lanes_i32x8 w, lanes_i32x8 x
 }
 #endif
 
+#if defined(__AVX512F__)
+// How many of firsts[1…15], which ascend, are not above the position: halves what is left, four times.
+LANES lanes_u32x16 lanes_nearest_code(lanes_f32x16 position, lanes_f32x16 firsts) {
+  __m512i code = _mm512_setzero_si512();
+#pragma clang loop unroll(full)
+  for (int step = 8; step > 0; step /= 2) {
+    __m512i steps = _mm512_set1_epi32(step);
+    // firsts[code + step], turned first: the table does not change in a loop.
+    __m512i turn = _mm512_add_epi32(
+        _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), steps);
+    __m512 turned = _mm512_permutexvar_ps(turn, (__m512)firsts);
+    __mmask16 reached = _mm512_cmp_ps_mask(
+        (__m512)position, _mm512_permutexvar_ps(code, turned), _CMP_GE_OQ);
+    code = _mm512_mask_add_epi32(code, reached, code, steps);
+  }
+  return (lanes_u32x16)code;
+}
+
+// The entry of that number.
+LANES lanes_f32x16 lanes_nearest(
+    lanes_f32x16 position, lanes_f32x16 entries, lanes_f32x16 firsts) {
+  __m512i code = (__m512i)lanes_nearest_code(position, firsts);
+  return (lanes_f32x16)_mm512_permutexvar_ps(code, (__m512)entries);
+}
+#endif
+
 #if defined(__AVX512VNNI__)
 // Sum of 16 int8 at `p`.
 LANES int32_t lanes_sum16(const void *p) {
