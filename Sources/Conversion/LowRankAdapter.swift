@@ -54,11 +54,11 @@ struct LowRankAdapter {
       guard let step = steps[module + ".weight"], let layout = step.layout,
         step.source.shape.dimensions.count == 2
       else { throw bad("changes a layer that this model does not have") }
-      guard settings.targets(module) else { throw bad("is not among the target_modules") }
+      guard try settings.targets(module) else { throw bad("is not among the target_modules") }
       guard let b = tensors[Self.prefix + module + ".lora_B.weight"] else {
         throw bad("has no lora_B beside it")
       }
-      let rank = settings.rank(of: module)
+      let rank = try settings.rank(of: module)
       guard tensor.shape.dimensions == [rank, layout.columns],
         b.shape.dimensions == [layout.rows, rank]
       else { throw bad("does not have the shape that rank \(rank) and its layer ask for") }
@@ -67,7 +67,7 @@ struct LowRankAdapter {
         b: try Self.floats(b, weights.file),
         rank: rank,
         columns: layout.columns,
-        scale: Float(settings.scale(of: module, rank: rank))
+        scale: Float(try settings.scale(of: module, rank: rank))
       )
     }
     guard !updates.isEmpty else {
@@ -105,10 +105,11 @@ package struct AdapterSettings {
   private let rank: Int
   private let alpha: Double
   private let isRankStabilised: Bool
-  private let ranks: [(pattern: String, value: Double)]
-  private let alphas: [(pattern: String, value: Double)]
+  private let path: String
+  private let ranks: [(pattern: ModulePattern, value: Double)]
+  private let alphas: [(pattern: ModulePattern, value: Double)]
   private let suffixes: [String]?
-  private let expression: NSRegularExpression?
+  private let expression: ModulePattern?
 
   /// Reads the file's bytes; `path` is named in errors.
   package init(_ json: [UInt8], path: String) throws(ConversionError) {
@@ -135,11 +136,27 @@ package struct AdapterSettings {
       throw bad("r is not a positive integer")
     }
     guard let alpha = value["lora_alpha"]?.double else { throw bad("lora_alpha is missing") }
+    self.path = path
     self.rank = rank
     self.alpha = alpha
     isRankStabilised = value["use_rslora"]?.bool ?? false
-    ranks = Self.pattern(value["rank_pattern"])
-    alphas = Self.pattern(value["alpha_pattern"])
+    let time = MatchingTime()
+    func patterns(
+      _ field: String
+    ) throws(ConversionError) -> [(pattern: ModulePattern, value: Double)] {
+      var patterns: [(pattern: ModulePattern, value: Double)] = []
+      for (key, member) in (value[field]?.object ?? [:]).sorted(by: { $0.key < $1.key }) {
+        guard let number = member.double else { continue }
+        // PEFT matches these at the end of a module's path.
+        guard let pattern = ModulePattern(key, prefix: "(?:.*\\.)?", time: time) else {
+          throw bad("\(field) holds what is no regular expression")
+        }
+        patterns.append((pattern, number))
+      }
+      return patterns
+    }
+    ranks = try patterns("rank_pattern")
+    alphas = try patterns("alpha_pattern")
     switch value["target_modules"] {
     case .array(let names):
       suffixes = names.compactMap(\.string)
@@ -149,7 +166,7 @@ package struct AdapterSettings {
       expression = nil
     case .string(let pattern):
       suffixes = nil
-      guard let compiled = try? NSRegularExpression(pattern: "^(?:\(pattern))$") else {
+      guard let compiled = ModulePattern(pattern, time: time) else {
         throw bad("target_modules is no regular expression")
       }
       expression = compiled
@@ -157,46 +174,39 @@ package struct AdapterSettings {
     }
   }
 
-  private static func pattern(_ value: JSONValue?) -> [(pattern: String, value: Double)] {
-    (value?.object ?? [:]).compactMap { key, value in value.double.map { (key, $0) } }
-      .sorted { $0.pattern < $1.pattern }
-  }
-
   /// Whether the adapter says that it changes `module`.
-  package func targets(_ module: String) -> Bool {
-    if let expression {
-      let range = NSRange(module.startIndex..., in: module)
-      return expression.firstMatch(in: module, range: range) != nil
-    }
+  package func targets(_ module: String) throws(ConversionError) -> Bool {
+    if let expression { return try matches(expression, module) }
     guard let suffixes else { return true }
     return suffixes.contains { module == $0 || module.hasSuffix("." + $0) }
   }
 
   /// The rank of the update of `module`.
-  package func rank(of module: String) -> Int {
-    Self.lookUp(module, ranks).flatMap { Int(exactly: $0) } ?? rank
+  package func rank(of module: String) throws(ConversionError) -> Int {
+    try lookUp(module, ranks).flatMap { Int(exactly: $0) } ?? rank
   }
 
   /// What the update of `module` is multiplied by.
-  package func scale(of module: String, rank: Int) -> Double {
-    let alpha = Self.lookUp(module, alphas) ?? alpha
+  package func scale(of module: String, rank: Int) throws(ConversionError) -> Double {
+    let alpha = try lookUp(module, alphas) ?? alpha
     return isRankStabilised ? alpha / Double(rank).squareRoot() : alpha / Double(rank)
   }
 
-  /// PEFT matches a pattern as a regular expression at the end of a module's path.
-  private static func lookUp(
+  private func lookUp(
     _ module: String,
-    _ patterns: [(pattern: String, value: Double)]
-  ) -> Double? {
-    let range = NSRange(module.startIndex..., in: module)
-    for (pattern, value) in patterns {
-      let anchored = "^(?:.*\\.)?(?:\(pattern))$"
-      if let expression = try? NSRegularExpression(pattern: anchored),
-        expression.firstMatch(in: module, range: range) != nil
-      {
-        return value
-      }
-    }
+    _ patterns: [(pattern: ModulePattern, value: Double)]
+  ) throws(ConversionError) -> Double? {
+    for (pattern, value) in patterns where try matches(pattern, module) { return value }
     return nil
+  }
+
+  private func matches(
+    _ pattern: ModulePattern,
+    _ module: String
+  ) throws(ConversionError) -> Bool {
+    guard let isMatch = pattern.matches(module) else {
+      throw .adapter(path: path, reason: "its patterns take too long to match")
+    }
+    return isMatch
   }
 }

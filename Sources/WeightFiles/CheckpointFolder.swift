@@ -8,8 +8,10 @@ import Tensors
 
 /// The tensors and companion files of a checkpoint.
 public final class CheckpointFolder: Sendable {
-  /// Largest companion file (tokenizer, configuration) that is read.
-  public static let maximumCompanionBytes = 64 << 20
+  /// Largest tokenizer that is read.
+  private static let maximumTokenizerBytes = 64 << 20
+  /// Largest other companion file, or index of shards, that is read: published ones have up to 0.1 MB.
+  public static let maximumCompanionBytes = 1 << 20
 
   /// Path as given.
   public let path: String
@@ -88,11 +90,17 @@ public final class CheckpointFolder: Sendable {
     let file = path + "/" + name
     guard access(file, F_OK) == 0 else { return nil }
     try Self.checkContained(file, in: path)
-    return try InputFile.contents(of: file, limit: Self.maximumCompanionBytes)
+    return try InputFile.contents(of: file, limit: Self.limit(ofCompanion: name))
+  }
+
+  /// Most bytes that a companion file of this name may have, here or within an `.idfx` file.
+  static func limit(ofCompanion name: String) -> Int {
+    ["tokenizer.json", "tokenizer.model"].contains(name)
+      ? maximumTokenizerBytes : maximumCompanionBytes
   }
 
   private static func weightMap(_ index: String) throws(WeightFileError) -> [String: String] {
-    let bytes = try InputFile.contents(of: index, limit: Safetensors.maximumHeaderBytes)
+    let bytes = try InputFile.contents(of: index, limit: maximumCompanionBytes)
     let value: JSONValue
     do {
       value = try JSONValue(parsing: bytes)

@@ -225,7 +225,7 @@ public struct IdfxDirectory: Sendable, Hashable {
         reason: "embeds a file with the unsafe name \(WeightFileError.quoted(name))"
       )
     }
-    let limit = CheckpointFolder.maximumCompanionBytes
+    let limit = CheckpointFolder.limit(ofCompanion: name)
     let count = try reader.count(upTo: limit, "the size of \(WeightFileError.quoted(name))")
     let codec = try decodeCodec(&reader)
     let extent = try decodeExtent(

@@ -106,6 +106,10 @@ import WeightFiles
     ("no rank", { $0["r"] = 0 }),
     ("targets without one of them", { $0["target_modules"] = ["q_proj", "k_proj"] }),
     ("a broken expression", { $0["target_modules"] = "(" }),
+    ("an expression of 1 MB", { $0["target_modules"] = String(repeating: "a?", count: 1 << 18) }),
+    ("an expression that takes for ever", { $0["target_modules"] = "(?:[a-z0-9_.]+)+!" }),
+    ("a broken pattern", { $0["rank_pattern"] = ["q_proj)": 4] }),
+    ("a pattern that takes for ever", { $0["alpha_pattern"] = ["(?:[a-z0-9_.]+)+!": 4] }),
   ]
 
   @Test(arguments: refused.indices)

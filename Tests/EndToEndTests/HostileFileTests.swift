@@ -102,7 +102,8 @@ import WeightFiles
       var file = HandMadeIdfx()
       file.fileCodec = 1
       file.fileBlock = frame
-      // Otherwise the stored size could not be right.
+      // Otherwise the stored size could not be right, or the file too large for its name.
+      file.fileName = "tokenizer.json"
       file.fileSize = frame.count > 600 ? 4 << 20 : 2
       let folder = try TemporaryFolder()
       let path = try folder.write(file.bytes, to: "x.idfx")
@@ -179,6 +180,10 @@ import WeightFiles
     let texts = fill({ "\"\($0)\":\"\"" }, upTo: size)
     let ones = fill({ _ in "1" }, upTo: size)
     let index = "model.safetensors.index.json"
+    let indexSize = CheckpointFolder.maximumCompanionBytes - 1000
+    let indexNumbers = fill({ _ in "1" }, upTo: indexSize)
+    let indexTexts = fill({ "\"\($0)\":\"\"" }, upTo: indexSize)
+    let brackets = [UInt8](repeating: UInt8(ascii: "["), count: indexSize)
     let cases: [(String, String, [UInt8], String)] = [
       ("tensors", "model.safetensors", SafetensorsBytes.file(header: "{\(entries)}"), "more than"),
       (
@@ -189,12 +194,13 @@ import WeightFiles
         "dimensions", "model.safetensors",
         SafetensorsBytes.file(header: "{\"a\":{\"shape\":[\(ones)]}}"), "dimensions"
       ),
-      ("numbers", index, Array("{\"a\":[\(ones)]}".utf8), "more than"),
-      ("texts", index, Array("{\"weight_map\":{\(texts)}}".utf8), "more than"),
-      ("brackets", index, [UInt8](repeating: UInt8(ascii: "["), count: size), "nesting"),
+      ("numbers", index, Array("{\"a\":[\(indexNumbers)]}".utf8), "more than"),
+      ("texts", index, Array("{\"weight_map\":{\(indexTexts)}}".utf8), "more than"),
+      ("brackets", index, brackets, "nesting"),
+      ("anything", index, [UInt8](repeating: UInt8(ascii: " "), count: size), "at most"),
     ]
     for (name, file, bytes, says) in cases {
-      try expectRefusal("4 MB of " + name, file, bytes, says)
+      try expectRefusal("\(bytes.count >> 20) MiB of " + name, file, bytes, says)
     }
   }
 
@@ -202,7 +208,8 @@ import WeightFiles
     let brackets = String(repeating: "[", count: 1 << 20)
     for (name, json) in [
       ("2^20 brackets", brackets),
-      ("2^19 numbers", "[" + String(repeating: "1,", count: 1 << 19) + "1]"),
+      ("2^18 numbers", "[" + String(repeating: "1,", count: 1 << 18) + "1]"),
+      ("a byte too many", String(repeating: " ", count: 1 << 20) + "!"),
       ("2^63 layers", "{\"num_hidden_layers\": 9223372036854775808}"),
       ("zero heads", "{\"num_attention_heads\": 0}"),
       ("16 million patches", "{\"vision_config\": {\"image_size\": 4096, \"patch_size\": 1}}"),

@@ -98,8 +98,8 @@ extension FuzzTarget {
     do throws(ConversionError) {
       let settings = try AdapterSettings(bytes, path: "adapter")
       for module in ["model.layers.0.self_attn.q_proj", "lm_head", ""] {
-        _ = settings.targets(module)
-        _ = settings.scale(of: module, rank: settings.rank(of: module))
+        _ = try settings.targets(module)
+        _ = try settings.scale(of: module, rank: settings.rank(of: module))
       }
       return true
     } catch {
