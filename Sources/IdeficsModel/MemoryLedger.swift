@@ -164,11 +164,14 @@ public struct MemoryLedger: Sendable {
     programBytes = Self.program
   }
 
-  /// Float32 activations of a pass over text, and of one image with its keys and values; packed
-  /// activations.
+  /// Float32 activations of a pass over text, and of one image, if there are any, with its keys and
+  /// values; packed activations.
   private static func scratch(_ c: Configuration, _ load: Load) -> Int {
     let text = load.tokensPerStep * (7 * c.hiddenSize + 3 * c.intermediateSize)
     let logits = load.logitRows * c.totalVocabularySize
+    guard load.images > 0 else {
+      return 4 * (text + logits) + load.tokensPerStep * max(c.intermediateSize, c.hiddenSize)
+    }
     let images = c.imageStates * 2 * c.hiddenSize
     func cached(_ tokens: Int, _ width: Int) -> Int {
       (tokens + pageTokens - 1) / pageTokens * pageTokens * 2 * width

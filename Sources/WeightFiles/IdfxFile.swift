@@ -180,6 +180,9 @@ public final class IdfxFile: TensorSource {
     return withExtendedLifetime(region) { Array(region.bytes) }
   }
 
+  /// Asks the system to forget what it keeps of the file in the page cache.
+  public func leavePageCache() { file.leavePageCache() }
+
   // MARK: Blocks
 
   private func bytes(

@@ -105,6 +105,9 @@ public final class InputFile: Sendable {
     posix_fadvise(descriptor, off_t(offset), off_t(count), POSIX_FADV_WILLNEED)
   }
 
+  /// Tells the system that it need not keep the file in the page cache: a hint, which may do nothing.
+  func leavePageCache() { posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) }
+
   private static func fingerprint(_ status: stat) -> [UInt64] {
     let time = status.st_mtim
     return [

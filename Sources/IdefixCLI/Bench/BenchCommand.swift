@@ -64,10 +64,16 @@ struct BenchCommand: Subcommand {
   @Option(name: .customLong("kv"), help: "Storage of cached keys and values: f32, f16 or int8.")
   var cacheElement = "f16"
 
+  @Flag(
+    help: "Only load the model file, none of which is in the page cache, beside disk and decoder."
+  )
+  var load = false
+
   @Flag(help: "Print one JSON document instead of a table.")
   var json = false
 
   func execute() async throws {
+    if load { return try await measureLoading() }
     let shape = try chosenShape()
     let hasImages = shape?.hasImages ?? true
     let lists = try (
@@ -110,6 +116,19 @@ struct BenchCommand: Subcommand {
       try JSONOutput.write(BenchReport(subject, rows: rows))
     } else {
       Terminal.write("peak memory \(ByteCount(ProcessMemory.peakResidentBytes))\n")
+    }
+  }
+
+  private func measureLoading() async throws {
+    guard shape == nil, memory == nil else {
+      throw CommandFailure(.usage, "--load is for a model file that stays in memory.")
+    }
+    let compute = try ComputeContext(threads: threads)
+    let result = try await LoadBench(try ModelPath.resolve(model), threads: compute.threads)
+    if json {
+      try JSONOutput.write(result)
+    } else {
+      Terminal.write(result.text)
     }
   }
 
