@@ -220,6 +220,34 @@ struct Converted {
     }
   }
 
+  @Test(arguments: BlockCodec.allCases)
+  func verifyFindsAFlippedBitInEveryRegion(_ codec: BlockCodec) throws {
+    let converted = try Converted { $0.codec = codec }
+    let file = try IdfxFile.open(converted.path)
+    let whole = try converted.bytes()
+    var places = [("header", 9), ("zeros of the header", 40), ("first embedded file", 4096 + 5)]
+    if codec == .zstd { places[2].1 = 64 + 9 }
+    for tensor in file.tensors {
+      for (plane, extent) in tensor.extents.enumerated() {
+        for block in extent.blocks {
+          places.append(("\(tensor.name) \(plane)", block.offset + block.storedBytes / 2))
+        }
+      }
+    }
+    let end = whole.count - 64
+    places += [("directory", end - 5), ("directory's offset", end + 1), ("sum", end + 50)]
+    places += [("end mark", whole.count - 1)]
+    for (name, offset) in places {
+      var damaged = whole
+      damaged[offset] ^= 1 << UInt8(offset % 8)
+      let path = try converted.folder.write(damaged, to: "damaged.idfx")
+      #expect(throws: (any Error).self, "\(name), byte \(offset)") {
+        try CheckpointVerifier.verify(try IdfxFile.open(path))
+      }
+    }
+    #expect(places.count > 100)
+  }
+
   @Test func verifyFindsATensorThatIsNotTheSources() throws {
     let folder = try TemporaryFolder()
     let copy = folder("checkpoint")

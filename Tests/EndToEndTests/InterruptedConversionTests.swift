@@ -60,6 +60,35 @@ import Testing
     }
   }
 
+  /// The system itself refuses to write on, at one size after the other: exit code 74, and in the end the same bytes.
+  @Test func whatTheDiskDoesNotTakeIsAnOutputErrorAndResumes() throws {
+    let folder = try TemporaryFolder()
+    #expect(try IdefixProcess.run(arguments(folder("whole.idfx"))).status == 0)
+    let whole = try folder.read("whole.idfx")
+    let output = folder("x.idfx")
+    let script = "ulimit -f $0; trap '' XFSZ; exec \"$@\""
+    for share in 1...4 {
+      let process = Process()
+      let errors = try folder.write([], to: "stderr")
+      process.executableURL = URL(filePath: "/bin/sh")
+      // In blocks of 512 or 1,024 bytes, as the shell has it.
+      let blocks = whole.count * share / 5 / 1024
+      process.arguments =
+        ["-c", script, "\(blocks)", IdefixProcess.binary.path] + arguments(output)
+      process.standardError = try FileHandle(forWritingTo: URL(filePath: errors))
+      try process.run()
+      process.waitUntilExit()
+      let text = String(decoding: try folder.read("stderr"), as: UTF8.self)
+      #expect(process.terminationReason == .exit && process.terminationStatus == 74, "\(text)")
+      #expect(text.contains("x.idfx.partial"), "\(text)")
+      #expect(!folder.exists("x.idfx"))
+    }
+    let resumed = try IdefixProcess.run(arguments(output) + ["--json"])
+    #expect(resumed.status == 0, "\(resumed.errors)")
+    #expect(try resumed.json()["resumed_bytes"] as? Int ?? 0 > 0)
+    #expect(try folder.read("x.idfx") == whole)
+  }
+
   @Test func aFolderThatIsNotThereIsAnOutputError() throws {
     let folder = try TemporaryFolder()
     let run = try IdefixProcess.run(arguments(folder("nowhere/x.idfx")))

@@ -43,12 +43,13 @@ struct LoadBench: Encodable {
     bytes = residency.pinnedBytes
     storedBytesPerSecond = Double(storedBytes) / seconds
     bytesPerSecond = Double(bytes) / seconds
-    diskBytesPerSecond = rates.compactMap(\.diskBytesPerSecond).max()
-    decodedBytesPerSecond = rates.map(\.decodedBytesPerSecond).max() ?? 0
-    share = max(
-      diskBytesPerSecond.map { storedBytesPerSecond / $0 } ?? 0,
-      bytesPerSecond / decodedBytesPerSecond
-    )
+    let disk = rates.compactMap(\.diskBytesPerSecond).max()
+    let decoder = rates.map(\.decodedBytesPerSecond).max() ?? 0
+    diskBytesPerSecond = disk
+    decodedBytesPerSecond = decoder
+    // The lower limit is the one that more of was reached.
+    let read = Double(residency.loadedBytes) / seconds
+    share = max(disk.map { read / $0 } ?? 0, bytesPerSecond / decoder)
   }
 
   /// The same for a person.
