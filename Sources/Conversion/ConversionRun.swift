@@ -31,7 +31,7 @@ enum ConversionOutput: Sendable {
 
 /// The state of one run.
 final class ConversionRun: @unchecked Sendable {
-  // Sendable: `writer`, `pending…` and `completed` are touched by the pipeline's consumer only, which
+  // Sendable: `writer`, `isStopped`, `pending…` and `completed` are touched by the pipeline's consumer only, which
   // is one thread at a time; everything else is constant or synchronised in itself.
 
   private enum Job {
@@ -53,6 +53,8 @@ final class ConversionRun: @unchecked Sendable {
   private let encoders: EncoderPool
   private let plainTable = CodebookTable(.uniform)
 
+  /// Whether a block is missing, as work was stopped.
+  private var isStopped = false
   private var pendingScales: [UInt8] = []
   private var pendingRowScales: [UInt8] = []
   private var pendingEnergies = QuantizationEnergies()
@@ -257,9 +259,12 @@ final class ConversionRun: @unchecked Sendable {
   // MARK: Consuming
 
   private func consume(_ job: Job, _ output: ConversionOutput) throws(ConversionError) {
-    guard case .block(let block) = job,
-      case .block(let codes, let scales, let rowScales, let energies) = output
-    else { return }
+    guard case .block(let block) = job, !isStopped else { return }
+    guard case .block(let codes, let scales, let rowScales, let energies) = output else {
+      // A block that was not made because work was stopped: nothing may be written after the hole.
+      isStopped = true
+      return
+    }
     let step = plan.steps[block.step]
     pendingScales += scales
     pendingRowScales += rowScales
@@ -275,8 +280,14 @@ final class ConversionRun: @unchecked Sendable {
       if let layout = step.layout {
         try append(plane: pendingScales, unit: layout.tileBytes(.scales))
         try append(plane: pendingRowScales, unit: layout.tileBytes(.rowScales))
-        let fitted = step.needsCodebook ? codebooks.value(for: block.step) : nil
-        storage = .packed(layout, fitted?.codebook ?? .uniform)
+        var codebook = Codebook.uniform
+        if step.needsCodebook {
+          guard let fitted = codebooks.value(for: block.step) else {
+            preconditionFailure("the block was made with a codebook")
+          }
+          codebook = fitted.codebook
+        }
+        storage = .packed(layout, codebook)
         codebooks.remove(block.step)
         calibrator?.remove(block.step)
       }

@@ -109,15 +109,12 @@ final class AwaitedValues<Value: Sendable>: @unchecked Sendable {
     condition.unlock()
   }
 
-  /// Waits for the value of `key`; `nil` when `stop` was called.
+  /// Waits for the value of `key`; `nil` when `stop` was called before there was one.
   func value(for key: Int) -> Value? {
     condition.lock()
     defer { condition.unlock() }
-    while !isStopped {
-      if let value = values[key] { return value }
-      condition.wait()
-    }
-    return nil
+    while values[key] == nil, !isStopped { condition.wait() }
+    return values[key]
   }
 
   /// Wakes all who wait: what they wait for will not come.

@@ -106,30 +106,20 @@ import Tokenizers
     #expect(text == bytes.count + 1)
   }
 
-  /// At least 10 MB a second of processor time, in prompts of up to 64 MB.
+  /// Prompts of up to 64 MB lose nothing.
   @Test(arguments: [
     ("words", 64, Array("A picture of a cat, two dogs and the house behind them. ".utf8)),
     ("one letter", 64, Array("a".utf8)),
     ("special tokens", 10, Array("<image></s>".utf8)),
     ("no UTF-8", 10, [0xff, 0x80, 0xe4, 0xbd]),
   ])
-  func longPromptsTakeTimeInProportion(_ text: (name: String, megabytes: Int, unit: [UInt8])) throws
-  {
+  func longPromptsAreEncoded(_ text: (name: String, megabytes: Int, unit: [UInt8])) throws {
     let tokenizer = try TokenizerFixture.tokenizer()
-    let count = text.megabytes * 1_000_000
-    let repeats = count / text.unit.count
+    let repeats = text.megabytes * 1_000_000 / text.unit.count
     let bytes = [[UInt8]](repeating: text.unit, count: repeats).flatMap { $0 }
-    let start = threadSeconds()
     let ids = tokenizer.encode(bytes, parseSpecial: false)
-    let seconds = threadSeconds() - start
-    #expect(ids.count >= repeats)
-    #expect(seconds <= Double(text.megabytes) / 10, "\(text.name): \(seconds) s")
-  }
-
-  private func threadSeconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+    let length = ids.reduce(0) { $0 + tokenizer.vocabulary.text(of: $1).count }
+    #expect(length == bytes.count + 1)
   }
 
   @Test func unknownCharactersWithoutByteTokensBecomeOneUnknown() throws {
