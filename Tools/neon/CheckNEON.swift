@@ -194,7 +194,7 @@ func rounding(_ context: ComputeContext) -> [[UInt32]] {
     -127, -103, -83, -66, -51, -38, -26, -14, -3, 9, 22, 35, 50, 66, 84, 116,
   ]
   // Cells of width one half: entry i begins half-way from the one before.
-  let firsts = entries.indices.map { i in
+  let firsts = entries.indices.map { i -> Int? in
     i == 0 ? -1024 : Int((entries[i - 1] + entries[i]).rounded(.up))
   }
   var results: [[UInt32]] = []
