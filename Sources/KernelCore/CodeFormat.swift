@@ -16,13 +16,13 @@ protocol CodeFormat {
   ) -> L.Weights
 }
 
-/// 4-bit codes, groups of 32.
+/// 4-bit codes: a line holds 8 k, the low halves of its bytes the first four of each row.
 @usableFromInline
-enum FourBitGroup32: CodeFormat {
+protocol FourBit: CodeFormat {}
+
+extension FourBit {
   @inlinable @inline(__always)
   static var blockBytes: Int { 256 }
-  @inlinable @inline(__always)
-  static var groups: Int { 1 }
   @inlinable @inline(__always)
   static func weights<L: Lanes>(
     _: L.Type,
@@ -35,22 +35,18 @@ enum FourBitGroup32: CodeFormat {
   }
 }
 
+/// 4-bit codes, groups of 32.
+@usableFromInline
+enum FourBitGroup32: FourBit {
+  @inlinable @inline(__always)
+  static var groups: Int { 1 }
+}
+
 /// 4-bit codes, groups of 16.
 @usableFromInline
-enum FourBitGroup16: CodeFormat {
-  @inlinable @inline(__always)
-  static var blockBytes: Int { 256 }
+enum FourBitGroup16: FourBit {
   @inlinable @inline(__always)
   static var groups: Int { 2 }
-  @inlinable @inline(__always)
-  static func weights<L: Lanes>(
-    _: L.Type,
-    _ block: UnsafeRawPointer,
-    _ index: Int,
-    _ table: L.Table
-  ) -> L.Weights {
-    FourBitGroup32.weights(L.self, block, index, table)
-  }
 }
 
 /// int8 codes, groups of 32.

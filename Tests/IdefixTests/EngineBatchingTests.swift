@@ -69,9 +69,7 @@ import Testing
       for (index, seed) in seeds.enumerated() {
         group.addTask { (index, essence(try await engine.result(request(seed)))) }
       }
-      while engine.engine.metrics.requests < seeds.count {
-        try await Task.sleep(for: .milliseconds(1))
-      }
+      try await engine.arrive(seeds.count)
       engine.control.layerMicroseconds.store(0, ordering: .relaxed)
       return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
     }
@@ -346,6 +344,11 @@ import Testing
 }
 
 extension EchoEngine {
+  /// Waits until the engine has taken `count` requests in.
+  func arrive(_ count: Int) async throws {
+    while engine.metrics.requests < count { try await Task.sleep(for: .milliseconds(1)) }
+  }
+
   /// Waits until the engine thread has dealt with everything.
   func settle() async {
     for _ in 0..<500 where engine.metrics.pagesInUse > 0 || engine.metrics.running > 0 {

@@ -27,11 +27,6 @@ import Testing
     return engine
   }
 
-  /// Waits until the engine has taken `count` requests in.
-  private func arrive(_ count: Int, at engine: EchoEngine) async throws {
-    while engine.engine.metrics.requests < count { try await Task.sleep(for: .milliseconds(1)) }
-  }
-
   /// A small request that would fit at once must wait behind a large one that does not.
   @Test func nobodyIsPassedInTheQueue() async throws {
     // 120 pages are 40 blocks of 16 tokens.
@@ -39,13 +34,13 @@ import Testing
     async let first = engine.result(
       request(String(repeating: "dog ", count: 120), tokens: 150)
     )
-    try await arrive(1, at: engine)
+    try await engine.arrive(1)
     async let large = engine.result(
       request(String(repeating: "cat ", count: 200), tokens: 2)
     )
-    try await arrive(2, at: engine)
+    try await engine.arrive(2)
     async let small = engine.result(request("a", tokens: 2))
-    try await arrive(3, at: engine)
+    try await engine.arrive(3)
     engine.control.layerMicroseconds.store(1000, ordering: .relaxed)
     let receipts = try await [first.receipt, large.receipt, small.receipt]
     // The first still has most of its 150 steps of 3 layers of 1 ms before it.
@@ -60,7 +55,7 @@ import Testing
       for index in 0..<8 {
         group.addTask { _ = try await engine.result(request("stream \(index)", tokens: 60)) }
       }
-      try await arrive(8, at: engine)
+      try await engine.arrive(8)
       engine.control.layerMicroseconds.store(0, ordering: .relaxed)
       try await group.waitForAll()
     }
@@ -73,10 +68,10 @@ import Testing
   @Test func theYoungestGivesWayAndWaits() async throws {
     let engine = try await slowEngine(pages: 48)
     async let old = engine.result(request("the oldest", tokens: 150))
-    try await arrive(1, at: engine)
+    try await engine.arrive(1)
     let start = ContinuousClock.now
     async let second = engine.result(request("the youngest of them", tokens: 150))
-    try await arrive(2, at: engine)
+    try await engine.arrive(2)
     engine.control.layerMicroseconds.store(500, ordering: .relaxed)
     let young = try await second
     let wall = (ContinuousClock.now - start).milliseconds

@@ -48,7 +48,7 @@ struct LoadBench: Encodable {
     diskBytesPerSecond = disk
     decodedBytesPerSecond = decoder
     // The lower limit is the one that more of was reached.
-    let read = Double(residency.loadedBytes) / seconds
+    let read = storedBytesPerSecond
     share = max(disk.map { read / $0 } ?? 0, bytesPerSecond / decoder)
   }
 
