@@ -8,6 +8,8 @@ import Idefix
 package enum ServerError: Error, Sendable, Equatable {
   /// A parameter or the prompt cannot be used.
   case validation(String)
+  /// A grammar, regular expression or schema cannot be compiled, or would cost too much; nothing is answered without it.
+  case grammar(String)
   /// The JSON does not have the expected shape at `field`.
   case shape(field: String, expected: String)
   /// The body is no JSON.
@@ -45,7 +47,7 @@ package enum ServerError: Error, Sendable, Equatable {
   package var status: HTTPResponse.Status {
     switch self {
     case .validation, .shape, .template, .toolsUnsupported: .unprocessableContent
-    case .malformedJSON, .complexJSON: .badRequest
+    case .grammar, .malformedJSON, .complexJSON: .badRequest
     case .bodyTooLarge: .contentTooLarge
     case .unsupportedMediaType: .unsupportedMediaType
     case .unauthorized: .unauthorized
@@ -62,7 +64,8 @@ package enum ServerError: Error, Sendable, Equatable {
   /// The `error_type` that clients map to their exceptions.
   package var kind: String {
     switch self {
-    case .validation, .shape, .malformedJSON, .complexJSON, .bodyTooLarge, .unsupportedMediaType:
+    case .validation, .grammar, .shape, .malformedJSON, .complexJSON, .bodyTooLarge,
+      .unsupportedMediaType:
       "validation"
     case .unauthorized: "unauthorized"
     case .notFound, .methodNotAllowed: "not_found"
@@ -86,7 +89,7 @@ package enum ServerError: Error, Sendable, Equatable {
   /// The `error` text.
   package var message: String {
     switch self {
-    case .validation(let reason): "Input validation error: \(reason)"
+    case .validation(let reason), .grammar(let reason): "Input validation error: \(reason)"
     case .shape(let field, let expected):
       "Input validation error: `\(field)` must be \(expected)"
     case .malformedJSON: "Failed to parse the request body as JSON"
@@ -129,8 +132,8 @@ package enum ServerError: Error, Sendable, Equatable {
       )
     case .invalidParameter(let name, let reason): self = .validation("`\(name)` \(reason)")
     case .invalidImage: self = .validation("invalid image: \(error.description)")
-    case .invalidPrompt, .tooManyImages, .invalidConstraint, .outOfPages:
-      self = .validation(error.description)
+    case .invalidPrompt, .tooManyImages, .outOfPages: self = .validation(error.description)
+    case .invalidConstraint: self = .grammar(error.description)
     case .deadEnd: self = .generation(error.description)
     case .overloaded: self = .overloaded
     case .shutDown: self = .unhealthy

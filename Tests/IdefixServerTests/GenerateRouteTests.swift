@@ -231,6 +231,10 @@ import Testing
       "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 128. "
         + "Given: 100 `inputs` tokens and 50 `max_new_tokens`"
     ),
+    (
+      EngineError.invalidConstraint(reason: "it is nested too deeply"), 400, "validation",
+      "Input validation error: The constraint cannot be used: it is nested too deeply."
+    ),
     (EngineError.overloaded(limit: 3), 429, "overloaded", "Model is overloaded"),
     (
       EngineError.internalFailure(reason: "/home/x at 0x7f00"), 424, "generation",

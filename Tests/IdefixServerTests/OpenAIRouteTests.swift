@@ -132,7 +132,7 @@ import Testing
     (#"{"messages":[{"role":"user","content":"x"}],"logit_bias":{"a":1}}"#, 422, "validation"),
     (
       #"{"messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema"}}"#,
-      422, "validation"
+      400, "validation"
     ),
     (#"{}"#, 422, "validation"),
   ])

@@ -112,16 +112,16 @@ extension Grammar {
       switch type {
       case "regex":
         guard case .string(let pattern) = value else {
-          throw .validation("grammar is not valid: a `regex` is a string")
+          throw .grammar("grammar is not valid: a `regex` is a string")
         }
         return .regex(pattern)
       case "json": return try Self.schema(value)
       case "json_schema":
         guard case .object(let fields) = value, let schema = fields["schema"] else {
-          throw .validation("grammar is not valid: a `json_schema` has a `schema`")
+          throw .grammar("grammar is not valid: a `json_schema` has a `schema`")
         }
         return try Self.schema(schema)
-      default: throw .validation("grammar is not valid: unknown type")
+      default: throw .grammar("grammar is not valid: unknown type")
       }
     }
   }
@@ -135,10 +135,10 @@ extension Grammar {
         throw .validation("grammar is not valid: Grammar must have a 'properties' field")
       }
       guard let text = try? value.text else {
-        throw .validation("grammar is not valid: the schema cannot be read")
+        throw .grammar("grammar is not valid: the schema cannot be read")
       }
       return .jsonSchema(text)
-    default: throw .validation("grammar is not valid: a schema is an object")
+    default: throw .grammar("grammar is not valid: a schema is an object")
     }
   }
 }

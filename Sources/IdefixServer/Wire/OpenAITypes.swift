@@ -26,7 +26,7 @@ struct ResponseFormat: Decodable, Sendable {
       if type == "text" { return nil }
       if type == "json_object", value == nil { return .jsonSchema(#"{"type":"object"}"#) }
       guard let value = jsonSchema ?? value else {
-        throw .validation("grammar is not valid: `response_format` has no schema")
+        throw .grammar("grammar is not valid: `response_format` has no schema")
       }
       let kind = type == "json_object" ? "json" : type
       // A bare schema under `json_schema.value` is text-generation-inference's older form.
