@@ -10,8 +10,10 @@ package final class ConstraintMatcher {
   private static let dead: Int32 = -1
   /// Most deterministic states.
   private static let maximumStates = 4096
-  /// Most elementary moves.
-  private static let maximumWork = 100_000_000
+  /// Most elementary moves: some 100 ms.
+  private static let maximumWork = 10_000_000
+  /// Most members of all deterministic states together.
+  private static let maximumMembers = 2_000_000
 
   private let automaton: ByteAutomaton
   private let table: TokenTable
@@ -27,6 +29,10 @@ package final class ConstraintMatcher {
   /// For each state where its mask begins in `masks`; -1 until it is needed.
   private var maskPlaces: [Int] = []
   private var work = 0
+  private var members = 0
+  /// For each nondeterministic state the last search that has met it, of `search` so far.
+  private var marks: [Int32]
+  private var search: Int32 = 0
   /// Whether a bound was exceeded.
   package private(set) var hasFailed = false
   /// The state before any text.
@@ -37,11 +43,12 @@ package final class ConstraintMatcher {
     self.automaton = automaton
     self.table = table
     maskWords = (max(vocabularySize, table.idLimit) + 63) / 64
+    marks = Array(repeating: 0, count: automaton.states.count)
     start = state(of: [automaton.start])
   }
 
   /// Bytes of memory held.
-  package var bytes: Int { 8 * masks.count + 4 * moves.count }
+  package var bytes: Int { 8 * masks.count + 4 * moves.count + 4 * members }
 
   /// Whether the text may end in `state`.
   package func accepts(_ state: Int32) -> Bool { state >= 0 && sets[Int(state)].first == 0 }
@@ -130,21 +137,28 @@ package final class ConstraintMatcher {
 
   /// The deterministic state of everything that can be reached from `seeds` without a byte.
   private func state(of seeds: [Int32]) -> Int32 {
-    var reached = Set(seeds)
-    var open = Array(reached)
+    search += 1
+    var open = seeds
+    var set: [Int32] = []
     while let index = open.popLast() {
       work += 1
-      guard case .split(let next) = automaton.states[Int(index)] else { continue }
-      for target in next where reached.insert(target).inserted { open.append(target) }
+      guard marks[Int(index)] != search else { continue }
+      marks[Int(index)] = search
+      if case .split(let next) = automaton.states[Int(index)] {
+        open += next
+      } else {
+        set.append(index)
+      }
     }
-    let set = reached.filter {
-      if case .split = automaton.states[Int($0)] { false } else { true }
-    }.sorted()
+    set.sort()
     if let index = known[set] { return index }
-    guard sets.count < Self.maximumStates, work < Self.maximumWork, !hasFailed else {
+    guard sets.count < Self.maximumStates, work < Self.maximumWork,
+      members + set.count <= Self.maximumMembers, !hasFailed
+    else {
       hasFailed = true
       return Self.dead
     }
+    members += set.count
     sets.append(set)
     moves.append(contentsOf: repeatElement(Self.unknown, count: 256))
     maskPlaces.append(-1)
