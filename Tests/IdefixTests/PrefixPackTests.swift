@@ -207,15 +207,4 @@ import Testing
     }
     #expect(best <= 2)
   }
-
-  @Test func chunksFollowWhatWasMeasured() {
-    var pacer = StepPacer()
-    #expect(pacer.chunk(limit: 100) == StepPacer.firstChunk && pacer.chunk(limit: 3) == 3)
-    for _ in 0..<50 { pacer.record(decodes: 2, prefills: 0, milliseconds: 100) }
-    for _ in 0..<50 { pacer.record(decodes: 2, prefills: 10, milliseconds: 200) }
-    #expect(pacer.chunk(limit: 100) == Int(StepPacer.stretch * 100 / 10))
-    #expect(pacer.chunk(limit: 2) == 2 && pacer.chunk(limit: 0) == 0)
-    for _ in 0..<50 { pacer.record(decodes: 2, prefills: 1, milliseconds: 1100) }
-    #expect(pacer.chunk(limit: 100) == 1)
-  }
 }

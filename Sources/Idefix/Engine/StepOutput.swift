@@ -40,11 +40,15 @@ final class StepOutput {
     isMeasured = true
     measured = .now
     let milliseconds = (measured - start).milliseconds
-    let decodes = planned.count { $0.range.count == 1 }
-    let tokens = planned.reduce(0) { $0 + $1.range.count + $1.draft.count }
+    let decodes = planned.count {
+      $0.range.count == 1 && $0.range.upperBound == $0.sequence.tokens.count
+    }
+    let drafts = planned.reduce(0) { $0 + $1.draft.count }
+    let tokens = planned.reduce(drafts) { $0 + $1.range.count }
     loop.scheduler.pacer.record(
       decodes: decodes,
-      prefills: tokens - decodes,
+      drafts: drafts,
+      prefills: tokens - drafts - decodes,
       milliseconds: milliseconds
     )
     loop.counters.update {
