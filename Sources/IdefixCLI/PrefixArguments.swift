@@ -48,7 +48,17 @@ struct PrefixArguments: ParsableArguments {
 
   /// Computes the state of `prompt` and keeps it, if that was asked for.
   func save(_ prompt: Prompt, of engine: Engine, quiet: Bool) async throws {
-    guard let path = savePrefix else { return }
+    guard let savePrefix else { return }
+    try await Self.save(prompt, of: engine, to: savePrefix, quiet: quiet)
+  }
+
+  /// Computes the state of `prompt` and keeps it at `path`.
+  static func save(
+    _ prompt: Prompt,
+    of engine: Engine,
+    to path: String,
+    quiet: Bool
+  ) async throws {
     let saved = try await engine.savePrefix(prompt, to: path, tenant: "")
     guard !quiet else { return }
     Terminal.writeError(

@@ -74,6 +74,25 @@ struct ServeCommand: Subcommand {
   )
   var prefixPack: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "A prompt or messages that requests begin with: its state is computed at the start and kept in "
+        + "the file of --save-prefix.",
+      valueName: "file"
+    ),
+    completion: .file(extensions: ["json"])
+  )
+  var prefix: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Keep the state of --prefix in a file, for --prefix-pack.",
+      valueName: "pack"
+    ),
+    completion: .file()
+  )
+  var savePrefix: String?
+
   @Flag(help: "Share cached prefixes and images between API keys.")
   var shareCache = false
 
@@ -91,6 +110,12 @@ struct ServeCommand: Subcommand {
 
   @Flag(help: "Print the settings in force as JSON, and end.")
   var printConfig = false
+
+  func validate() throws {
+    guard (prefix == nil) == (savePrefix == nil) else {
+      throw ValidationError("--prefix and --save-prefix go together.")
+    }
+  }
 
   func execute() async throws {
     let settings = try ServeSettings(
@@ -111,9 +136,25 @@ struct ServeCommand: Subcommand {
       return
     }
     Self.raiseFileLimit()
+    var shared: NamedPrompt?
+    if let prefix { shared = try await PromptArguments.read(messages: prefix) }
     let loaded = try await arguments.loadEngine(model, options: engine)
+    var packs = settings.list("prefix-pack")
+    if let shared, let savePrefix {
+      do {
+        try await PrefixArguments.save(
+          shared.prompt,
+          of: loaded,
+          to: savePrefix,
+          quiet: arguments.quiet
+        )
+      } catch {
+        throw shared.naming(error)
+      }
+      packs.append(savePrefix)
+    }
     try await PrefixArguments.load(
-      settings.list("prefix-pack"),
+      packs,
       into: loaded,
       tenants: engine.sharesCacheAcrossTenants ? [""] : server.apiKeys.tenants
     )

@@ -80,6 +80,16 @@ import Testing
     ])
     #expect(served.status == 65 && served.errors.contains("damaged.pack"))
     #expect(try ask("hello", "--save-prefix", folder("none/a.pack")).status == 74)
+
+    // A server that finds its port taken has kept its prefix before.
+    let taken = try LoopbackServer([])
+    let keeping = try IdefixProcess.run([
+      "serve", model, "--port", "\(taken.port)", "--prefix", shots, "--save-prefix",
+      folder("served.pack"),
+    ])
+    #expect(keeping.status == 69, "\(keeping.errors)")
+    #expect(try folder.read("served.pack") == folder.read("shots.pack"))
+    #expect(try IdefixProcess.run(["serve", model, "--prefix", shots]).status == 64)
   }
 
   @Test func aBatchKeepsAndTakesItsPrefix() throws {
