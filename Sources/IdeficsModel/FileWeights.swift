@@ -19,12 +19,13 @@ public final class FileWeights: WeightSource {
   /// Loads what the plan pins, with up to `threads` threads, and sets up the stream of the rest.
   ///
   /// Matrices that lie raw in a mapped file are used in place: reading them is left to whoever first
-  /// computes with them.
+  /// computes with them. Raising `cancellation` stops loading after the blocks at hand.
   public init(
     _ file: IdfxFile,
     configuration: Configuration,
     plan: ResidencyPlan,
-    threads: Int
+    threads: Int,
+    cancellation: CancellationFlag = CancellationFlag()
   ) throws(WeightFileError) {
     self.file = file
     self.plan = plan
@@ -44,7 +45,8 @@ public final class FileWeights: WeightSource {
     loaded = try LoadedTensors(
       file.tensors.filter { groupOfMatrix[$0.name] == nil && !file.isInPlace($0) },
       of: file,
-      threads: threads
+      threads: threads,
+      isCancelled: { cancellation.isRaised }
     )
     guard plan.isStreaming else {
       stream = nil

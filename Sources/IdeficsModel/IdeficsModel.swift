@@ -79,19 +79,27 @@ public final class IdeficsModel {
   /// - Parameters:
   ///   - image: normalised pixels; other sizes than the configured one use resampled positions.
   ///   - pages: for each cross block, pages for `stateCount(of: image)` states.
+  ///   - finished: told of every stage that is over, with the bytes of states or pages it has made.
   /// - Throws: `ModelError` when the image is smaller than a patch or the pass was cancelled.
-  public func encode(_ image: PixelTensor, into pages: PageTable) throws {
+  public func encode(
+    _ image: PixelTensor,
+    into pages: PageTable,
+    _ finished: (ImageStage, _ bytes: Int) -> Void = { _, _ in }
+  ) throws {
     let states = try visionPass(image)
-    guard !cancellation.isRaised else { throw ModelError.cancelled }
+    finished(.vision, states.x.byteCount)
     if let perceiver {
       let scratch = try perceiverScratch(tokens: states.tokens)
-      try perceiver.resample(states.x, compute, scratch, recorder)
+      try perceiver.resample(states.x, compute, scratch, cancellation, recorder)
+      finished(.resampler, scratch.states.byteCount)
       recorder?.record("image_hidden_states", scratch.states)
       try cacheImage(scratch.states, into: pages)
     } else {
+      finished(.resampler, 0)
       recorder?.record("image_hidden_states", states.x)
       try cacheImage(states.x, into: pages)
     }
+    finished(.crossKeysValues, pages.layers.joined().count * pageStore.bytesPerPage)
   }
 
   /// Image states that `encode` makes of an image: latents, or vision tokens without a resampler.
@@ -145,7 +153,7 @@ public final class IdeficsModel {
       scratch = try VisionActivations(configuration.vision, tokens: tokens)
       visionScratch = scratch
     }
-    try vision.encode(image, compute, scratch, recorder)
+    try vision.encode(image, compute, scratch, cancellation, recorder)
     return scratch
   }
 
@@ -168,6 +176,7 @@ public final class IdeficsModel {
       textScratch.imageKeyValue = Matrix(rows: states.rows, columns: 2 * configuration.hiddenSize)
     }
     for (block, weights) in text.crossBlocks.enumerated() {
+      guard !cancellation.isRaised else { throw .cancelled }
       try text.weights.acquire(.imageKeyValue(block))
       defer { text.weights.release(.imageKeyValue(block)) }
       weights.cacheImage(

@@ -309,14 +309,13 @@ package final class LayerwisePass {
       )
     }
     for (index, pixels) in prompts.flatMap(\.images).enumerated() {
-      guard !cancellation.isRaised else { throw ModelError.cancelled }
       guard pixels.height == c.vision.imageSize, pixels.width == c.vision.imageSize else {
         throw ModelError.invalidImageSize(height: pixels.height, width: pixels.width)
       }
       let start = index * c.imageStates
-      try vision.encode(pixels, compute, visionScratch, nil)
+      try vision.encode(pixels, compute, visionScratch, cancellation, nil)
       if let (perceiver, activations) = resampler {
-        try perceiver.resample(visionScratch.x, compute, activations, nil)
+        try perceiver.resample(visionScratch.x, compute, activations, cancellation, nil)
         copy(activations.states, from: 0, rows: c.imageStates, to: &states, at: start)
       } else {
         copy(visionScratch.x, from: 0, rows: c.imageStates, to: &states, at: start)

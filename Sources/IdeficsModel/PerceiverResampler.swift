@@ -77,6 +77,7 @@ struct PerceiverResampler {
     _ context: borrowing Matrix,
     _ k: ComputeContext,
     _ s: PerceiverActivations,
+    _ cancellation: CancellationFlag,
     _ recorder: LayerRecorder?
   ) throws(ModelError) {
     let c = configuration
@@ -92,6 +93,7 @@ struct PerceiverResampler {
     for (index, value) in latents.values.enumerated() { s.x.storage[index] = value }
 
     for (index, w) in blocks.enumerated() {
+      guard !cancellation.isRaised else { throw .cancelled }
       try weights.acquire(.resamplerBlock(index))
       defer { weights.release(.resamplerBlock(index)) }
       k.layerNorm(

@@ -5,16 +5,24 @@ import WeightFiles
 
 /// Measured rates and what they make of a residency plan.
 public struct StreamForecast: Sendable, Equatable {
-  /// Rates of reading and decoding the file.
+  /// Rates of reading and decoding what a pass over text streams.
   public var rates: StreamRates
+  /// The same for an image.
+  public var imageRates: StreamRates
   /// Bytes of weights that the kernels read per second.
   public var memoryBytesPerSecond: Double
   /// Whether the streamed bytes stay in the system's page cache from pass to pass.
   public var fitsPageCache: Bool
 
   /// A forecast from measured rates.
-  public init(rates: StreamRates, memoryBytesPerSecond: Double, fitsPageCache: Bool) {
+  public init(
+    rates: StreamRates,
+    imageRates: StreamRates,
+    memoryBytesPerSecond: Double,
+    fitsPageCache: Bool
+  ) {
     self.rates = rates
+    self.imageRates = imageRates
     self.memoryBytesPerSecond = memoryBytesPerSecond
     self.fitsPageCache = fitsPageCache
   }
@@ -29,15 +37,21 @@ public struct StreamForecast: Sendable, Equatable {
     let text = plan.pinned.filter { !$0.section.isOfImages && $0.section != .embedding }
     let read = text.reduce(0) { $0 + $1.bytes } + plan.bytesPerPass
     let compute = Double(read) / (memoryBytesPerSecond * Self.kernelShare)
-    return seconds(decoding: plan.bytesPerPass, of: plan.storedBytesPerPass, beside: compute)
+    return seconds(rates, plan.bytesPerPass, of: plan.storedBytesPerPass, beside: compute)
   }
 
   /// Seconds that reading weights adds to an image, beyond what computing hides.
   public func secondsPerImage(_ plan: ResidencyPlan) -> Double {
-    seconds(decoding: plan.bytesPerImage, of: plan.storedBytesPerImage, beside: 0)
+    seconds(imageRates, plan.bytesPerImage, of: plan.storedBytesPerImage, beside: 0)
   }
 
-  private func seconds(decoding bytes: Int, of stored: Int, beside compute: Double) -> Double {
+  /// Seconds of decoding `bytes` from `stored` bytes of the file.
+  private func seconds(
+    _ rates: StreamRates,
+    _ bytes: Int,
+    of stored: Int,
+    beside compute: Double
+  ) -> Double {
     let decode = Double(bytes) / rates.decodedBytesPerSecond + compute
     guard !fitsPageCache, let disk = rates.diskBytesPerSecond else { return decode }
     return max(decode, Double(stored) / disk)
@@ -45,22 +59,35 @@ public struct StreamForecast: Sendable, Equatable {
 }
 
 extension StreamForecast {
-  /// Measures this machine: a sample of the file's blocks, and the rate at which kernels read memory.
+  /// Measures this machine by a sample of the blocks that are streamed, and by reading memory.
   ///
+  /// Nothing else should use the machine meanwhile, the stream itself least of all.
   /// `bytes` of its free memory are still going to be taken, and are no room for the page cache.
   public init(
     measuring file: IdfxFile,
+    configuration: Configuration,
     plan: ResidencyPlan,
     on compute: ComputeContext,
-    reserving bytes: Int = 0
+    reserving bytes: Int
   ) throws {
-    let threads = FileWeights.decodingThreads(of: compute.threads)
-    let rates = try StreamRates(measuring: file, threads: threads)
+    let matrices = Dictionary(
+      WeightSection.all(of: configuration).map { ($0.section, $0.matrices) },
+      uniquingKeysWith: +
+    )
+    func rates(_ parts: [ResidencyPlan.Part]) throws -> StreamRates {
+      let names = parts.flatMap { matrices[$0.section] ?? [] }.map(\.name)
+      return try StreamRates(
+        measuring: names.compactMap { file.tensor(named: $0) },
+        of: file,
+        threads: FileWeights.decodingThreads(of: compute.threads)
+      )
+    }
     let probe = MachineProbe(context: compute, bytes: 64 << 20)
     let memory = (0..<5).map { _ in probe.readBytesPerSecond() }.sorted()[2]
     let free = SystemMemory.availableBytes.map { $0 - bytes }
     self.init(
-      rates: rates,
+      rates: try rates(plan.textStream),
+      imageRates: try rates(plan.imageStream),
       memoryBytesPerSecond: memory,
       fitsPageCache: free.map { $0 > plan.storedBytesPerPass } ?? false
     )

@@ -57,6 +57,7 @@ struct VisionTransformer {
     _ image: PixelTensor,
     _ k: ComputeContext,
     _ s: VisionActivations,
+    _ cancellation: CancellationFlag,
     _ recorder: LayerRecorder?
   ) throws(ModelError) {
     let c = configuration
@@ -85,6 +86,7 @@ struct VisionTransformer {
       isCausal: false
     )
     for (index, w) in layers.enumerated() {
+      guard !cancellation.isRaised else { throw .cancelled }
       try weights.acquire(.visionLayer(index))
       defer { weights.release(.visionLayer(index)) }
       let norm = w.attentionNorm

@@ -191,7 +191,7 @@ final class ChatConversation {
       receipt.prefillTokensPerSecond,
       receipt.generatedTokens,
       receipt.decodeTokensPerSecond,
-      receipt.encodeImages.milliseconds,
+      receipt.encodeImagesMilliseconds,
       answeredTokens
     )
   }

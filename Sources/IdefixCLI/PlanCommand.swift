@@ -96,12 +96,14 @@ struct PlanCommand: Subcommand {
       if let residency = report.residency, residency.isStreaming {
         var forecast = try StreamForecast(
           measuring: file,
+          configuration: configuration,
           plan: residency,
           on: compute,
           reserving: report.totalBytes
         )
         if let diskRate {
           forecast.rates.diskBytesPerSecond = Double(diskRate.bytes)
+          forecast.imageRates.diskBytesPerSecond = Double(diskRate.bytes)
           forecast.fitsPageCache = false
         }
         report.forecast = PlanReport.Forecast(forecast, residency)

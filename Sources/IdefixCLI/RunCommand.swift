@@ -110,11 +110,26 @@ struct RunReport: Encodable {
   struct Timings: Encodable {
     let loadMs: Double
     let decodeImageMs: Double
+    let queueMs: Double
     let visionMs: Double
+    let resamplerMs: Double
+    let crossKvMs: Double
     let prefillMs: Double
     let decodeMs: Double
+    /// From submission to the last token: the sum of the phases but for loading.
+    let totalMs: Double
     let prefillTokensPerS: Double
     let decodeTokensPerS: Double
+  }
+
+  /// Bytes that the phases made: pixels, image states, pages of cache.
+  struct Bytes: Encodable {
+    let decodeImage: Int
+    let vision: Int
+    let resampler: Int
+    let crossKv: Int
+    let prefill: Int
+    let decode: Int
   }
 
   struct Memory: Encodable {
@@ -128,6 +143,9 @@ struct RunReport: Encodable {
   let images: Int
   let seed: UInt64?
   let timings: Timings
+  let bytes: Bytes
+  let cachedTokens: Int
+  let cachedImages: Int
   let memory: Memory
   let logprobs: [TokenReport]?
   let draftedTokens: Int
@@ -149,12 +167,26 @@ struct RunReport: Encodable {
     timings = Timings(
       loadMs: loadTime / .milliseconds(1),
       decodeImageMs: receipt.decodeImages.milliseconds,
-      visionMs: receipt.encodeImages.milliseconds,
+      queueMs: receipt.queue.milliseconds,
+      visionMs: receipt.vision.milliseconds,
+      resamplerMs: receipt.resampler.milliseconds,
+      crossKvMs: receipt.crossKeysValues.milliseconds,
       prefillMs: receipt.prefill.milliseconds,
       decodeMs: receipt.decode.milliseconds,
+      totalMs: receipt.totalMilliseconds,
       prefillTokensPerS: receipt.prefillTokensPerSecond,
       decodeTokensPerS: receipt.decodeTokensPerSecond
     )
+    bytes = Bytes(
+      decodeImage: receipt.decodeImages.bytes,
+      vision: receipt.vision.bytes,
+      resampler: receipt.resampler.bytes,
+      crossKv: receipt.crossKeysValues.bytes,
+      prefill: receipt.prefill.bytes,
+      decode: receipt.decode.bytes
+    )
+    cachedTokens = receipt.cachedTokens
+    cachedImages = receipt.cachedImages
     draftedTokens = receipt.draftedTokens
     acceptedTokens = receipt.acceptedTokens
     memory = Memory(peakRssBytes: ProcessMemory.peakResidentBytes)
@@ -168,7 +200,9 @@ struct RunReport: Encodable {
     if images > 0 {
       lines.append(
         "\(images) image\(images == 1 ? "" : "s"): decode \(milliseconds(timings.decodeImageMs)), "
-          + "vision \(milliseconds(timings.visionMs))"
+          + "vision \(milliseconds(timings.visionMs)), "
+          + "resampler \(milliseconds(timings.resamplerMs)), "
+          + "keys and values \(milliseconds(timings.crossKvMs))"
       )
     }
     lines.append(

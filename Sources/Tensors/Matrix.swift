@@ -27,6 +27,9 @@ public struct Matrix: ~Copyable {
     for index in values.indices { storage[index] = values[index] }
   }
 
+  /// Bytes of the rows in use.
+  public var byteCount: Int { rows * columns * MemoryLayout<Float>.stride }
+
   /// Sets the number of rows in use; contents of rows that come into use are unspecified.
   public mutating func resize(rows: Int) {
     precondition(rows >= 0 && rows <= capacity, "more rows than the matrix has room for")

@@ -12,10 +12,14 @@ public final class LoadedTensors: Sendable {
   private let region: ByteRegion
 
   /// Reads and decodes `tensors` of `file` with up to `threads` threads.
+  ///
+  /// - Throws: What is wrong with the file, or ``WeightFileError/cancelled(path:)`` when `isCancelled`,
+  ///   asked before every block, said so.
   public init(
     _ tensors: [IdfxTensor],
     of file: IdfxFile,
-    threads: Int
+    threads: Int,
+    isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws(WeightFileError) {
     let placement = TensorPlacement(tensors)
     let arena = try WeightArena(byteCount: placement.byteCount, path: file.path)
@@ -30,6 +34,10 @@ public final class LoadedTensors: Sendable {
     ParallelWork.runOnThreads(workers, items: blocks.count) { claim in
       let reader = BlockReader(direct: direct)
       while let number = claim(), !failures.hasFailed {
+        guard !isCancelled() else {
+          failures.record(.cancelled(path: input.path), order: number)
+          break
+        }
         let block = blocks[number]
         do throws(WeightFileError) {
           try reader.decode(block, of: placement, from: input, into: arena, at: 0)

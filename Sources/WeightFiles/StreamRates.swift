@@ -22,12 +22,15 @@ public struct StreamRates: Sendable, Equatable {
   /// Bytes of blocks that are measured.
   private static let sampleBytes = 128 << 20
 
-  /// Measures `file` with `threads` decoding threads; takes a fraction of a second.
+  /// Measures a sample of `tensors` of `file` with `threads` decoding threads; takes a fraction of a second.
+  ///
+  /// How fast blocks decode depends on how far they were compressed: only those that will be streamed tell.
   public init(
-    measuring file: IdfxFile,
+    measuring tensors: [IdfxTensor],
+    of file: IdfxFile,
     threads: Int
   ) throws(WeightFileError) {
-    let sample = Self.sample(of: file)
+    let sample = Self.sample(of: tensors)
     let readers = (0..<max(1, threads)).map { _ in SampleReader() }
     let direct = try Self.directSeconds(sample, file.file, readers)
     // The first pass brings the sample into the page cache, the second is measured.
@@ -48,9 +51,9 @@ public struct StreamRates: Sendable, Equatable {
     let blocks: [TensorPlacement.Block]
   }
 
-  /// Large blocks from all over the file.
-  private static func sample(of file: IdfxFile) -> Sample {
-    let placement = TensorPlacement(file.tensors)
+  /// Large blocks from all over `tensors`.
+  private static func sample(of tensors: [IdfxTensor]) -> Sample {
+    let placement = TensorPlacement(tensors)
     let largest = placement.blocks.map(\.stored.storedBytes).max() ?? 0
     let large = placement.blocks.filter { $0.stored.storedBytes >= largest / 2 }
     let wanted = max(1, min(large.count, sampleBytes / max(largest, 1)))

@@ -21,6 +21,8 @@ public enum WeightFileError: Error, Hashable, Sendable, CustomStringConvertible 
   case changed(path: String)
   /// Another process is writing the same file.
   case busy(path: String)
+  /// Loading was stopped on request.
+  case cancelled(path: String)
 
   /// What sort of failure this is: the caller's guide to an exit code.
   public enum Kind: Sendable {
@@ -36,7 +38,7 @@ public enum WeightFileError: Error, Hashable, Sendable, CustomStringConvertible 
   public var kind: Kind {
     switch self {
     case .notFound: .noInput
-    case .cannotRead, .cannotWrite, .changed, .busy: .inputOutput
+    case .cannotRead, .cannotWrite, .changed, .busy, .cancelled: .inputOutput
     case .malformed, .badTensor, .noSuchTensor: .badData
     }
   }
@@ -46,7 +48,7 @@ public enum WeightFileError: Error, Hashable, Sendable, CustomStringConvertible 
     switch self {
     case .notFound(let path), .cannotRead(let path, _), .cannotWrite(let path, _),
       .malformed(let path, _), .badTensor(let path, _, _), .noSuchTensor(let path, _),
-      .changed(let path), .busy(let path):
+      .changed(let path), .busy(let path), .cancelled(let path):
       path
     }
   }
@@ -66,6 +68,7 @@ public enum WeightFileError: Error, Hashable, Sendable, CustomStringConvertible 
     case .noSuchTensor(let path, let tensor): "\(path): has no tensor \(Self.quoted(tensor))."
     case .changed(let path): "\(path): the file changed while it was being read."
     case .busy(let path): "\(path): another process is writing it."
+    case .cancelled(let path): "\(path): loading was stopped."
     }
   }
 

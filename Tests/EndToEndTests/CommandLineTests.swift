@@ -41,11 +41,19 @@ import Testing
     let (path, expected) = try messages(name, in: model.folder)
     let run = try IdefixProcess.run([
       "run", model.path, "--messages", path, "--max-tokens", "16", "--json", "--kv", "f32",
+      "--logprobs", "0",
     ])
     #expect(run.status == 0, "\(run.errors)")
     let report = try run.json()
     #expect(report["tokens"] as? [Int] == expected)
     #expect(report["finish_reason"] as? String == "length")
+    #expect((report["logprobs"] as? [Any])?.count == 16)
+    let timings = try #require(report["timings"] as? [String: Double])
+    let phases = [
+      "decode_image_ms", "queue_ms", "vision_ms", "resampler_ms", "cross_kv_ms", "prefill_ms",
+      "decode_ms",
+    ].map { timings[$0] ?? .nan }
+    #expect(abs(phases.reduce(0, +) - (timings["total_ms"] ?? 0)) < 0.01)
   }
 
   @Test(arguments: ["bf16", "q8", "q4"])

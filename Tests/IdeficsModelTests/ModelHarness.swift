@@ -14,7 +14,7 @@ final class ModelHarness {
   private var nextPage: Int32 = 0
 
   init(
-    source: CheckpointSource,
+    source: any WeightSource,
     configuration: Configuration,
     isa: ISA? = nil,
     threads: Int? = nil,

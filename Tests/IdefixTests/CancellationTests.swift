@@ -3,6 +3,7 @@ import Idefix
 import Synchronization
 import TestSupport
 import Testing
+import WeightFiles
 
 /// A request can end at any time; nothing of it may stay behind, and it must end soon.
 @Suite(.timeLimit(.minutes(2))) struct CancellationTests {
@@ -95,6 +96,27 @@ import Testing
     #expect(try await engine.result(last).sequences == fresh.result(last).sequences)
     await engine.engine.shutDown()
     await fresh.engine.shutDown()
+  }
+
+  private final class Counter: Sendable { let value = Atomic(0) }
+
+  @Test func loadingStopsAfterTheBlocksAtHand() async throws {
+    try await MicroModel.withFile { path in
+      let file = try IdfxFile.open(path)
+      let asked = Counter()
+      #expect(throws: WeightFileError.cancelled(path: path)) {
+        _ = try LoadedTensors(file.tensors, of: file, threads: 3) {
+          asked.value.add(1, ordering: .relaxed).newValue > 5
+        }
+      }
+      // Four threads had a block at hand when the fifth was the last.
+      #expect((6...9).contains(asked.value.load(ordering: .relaxed)))
+      let load = Task {
+        withUnsafeCurrentTask { $0?.cancel() }
+        return try await Engine.load(from: path)
+      }
+      await #expect(throws: CancellationError.self) { _ = try await load.value }
+    }
   }
 
   /// A pass of three layers is under way: of an image, of the prompt, of an answer.

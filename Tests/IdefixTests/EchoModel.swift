@@ -54,18 +54,23 @@ final class EchoModel: ForwardModel {
     return generator.next()
   }
 
-  private func pass() throws {
-    for _ in 0..<layers {
-      let wait = control.layerMicroseconds.load(ordering: .relaxed)
-      if wait > 0 { Thread.sleep(forTimeInterval: Double(wait) / 1e6) }
-      control.layersRun.add(1, ordering: .relaxed)
-      if cancellation.isRaised { throw ModelError.cancelled }
-    }
+  private func layer() throws {
+    let wait = control.layerMicroseconds.load(ordering: .relaxed)
+    if wait > 0 { Thread.sleep(forTimeInterval: Double(wait) / 1e6) }
+    control.layersRun.add(1, ordering: .relaxed)
+    if cancellation.isRaised { throw ModelError.cancelled }
   }
 
-  func encode(_ image: PixelTensor, into pages: PageTable) throws {
+  func encode(
+    _ image: PixelTensor,
+    into pages: PageTable,
+    _ finished: (ImageStage, _ bytes: Int) -> Void
+  ) throws {
     control.encodings.add(1, ordering: .relaxed)
-    try pass()
+    for stage in ImageStage.allCases {
+      try layer()
+      finished(stage, stage == .crossKeysValues ? pages.layers.joined().count * pageBytes : 100)
+    }
     let hash = image.values.reduce(1) { Self.mix($0, UInt64($1.bitPattern)) }
     for (block, pages) in pages.layers.enumerated() {
       for state in 0..<imageStates {
@@ -84,7 +89,7 @@ final class EchoModel: ForwardModel {
     control.steps.add(1, ordering: .relaxed)
     control.largestBatch.max(slices.count, ordering: .relaxed)
     control.largestStep.max(tokens, ordering: .relaxed)
-    try pass()
+    for _ in 0..<layers { try layer() }
     let wait = tokens * control.tokenMicroseconds.load(ordering: .relaxed)
     if wait > 0 { Thread.sleep(forTimeInterval: Double(wait) / 1e6) }
     var rows: [(hash: UInt64, token: Int32)] = []

@@ -307,6 +307,30 @@ import Testing
     #expect(best >= 0.98)
   }
 
+  @Test func theReceiptTellsPhasesApart() async throws {
+    let engine = try await EchoEngine(tokensPerStep: 16)
+    engine.control.layerMicroseconds.store(2000, ordering: .relaxed)
+    let file = PromptPart.image(.encoded(try Fixture.bytes("images/photo_q75_420.jpg")))
+    func receipt(_ text: String) async throws -> CostReceipt {
+      var request = GenerationRequest(prompt: .interleaved([file, .text(text)]))
+      request.sampling.maxTokens = 20
+      request.sampling.ignoresEOS = true
+      return try await engine.result(request).receipt
+    }
+    let cold = try await receipt("What is this?")
+    for stage in [cold.vision, cold.resampler, cold.crossKeysValues] {
+      #expect(stage.milliseconds >= 2)
+    }
+    // Three layers, and twenty states in two pages of two cross blocks; 2 × 2 pixels of three colours.
+    #expect(cold.prefill.milliseconds >= 6 && cold.decode.milliseconds >= 6 * 19)
+    #expect(cold.vision.bytes == 100 && cold.resampler.bytes == 100)
+    #expect(cold.crossKeysValues.bytes == 2 * 2 * 8 * pageTokens)
+    #expect(cold.decodeImages.bytes == 48 && cold.cachedImages == 0)
+    let warm = try await receipt("And now?")
+    #expect(warm.decodeImages.bytes == 0 && warm.cachedImages == 1)
+    #expect(warm.encodeImagesMilliseconds == 0 && warm.crossKeysValues.bytes == 0)
+  }
+
   /// Alone in a pool that is too small for the whole answer.
   @Test func anAnswerEndsWhereThePagesEnd() async throws {
     let engine = try await EchoEngine(pages: 9, contextTokens: 200)

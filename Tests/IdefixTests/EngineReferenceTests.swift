@@ -137,7 +137,7 @@ import Testing
     #expect(warm.sequences == cold.sequences)
     // Four different pictures among the sixteen.
     #expect(cold.prompt.cachedTokens == 0 && cold.receipt.cachedImages == 12)
-    #expect(warm.receipt.computedTokens < 40 && warm.receipt.encodeImages.milliseconds == 0)
+    #expect(warm.receipt.computedTokens < 40 && warm.receipt.encodeImagesMilliseconds == 0)
     #expect(warm.receipt.computedTokens + warm.prompt.cachedTokens == warm.prompt.tokens.count)
   }
 

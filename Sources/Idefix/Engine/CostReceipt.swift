@@ -4,18 +4,22 @@
 public struct PhaseCost: Sendable, Equatable {
   /// Wall time in milliseconds.
   public var milliseconds: Double = 0
-  /// Bytes of cache pages written in it.
+  /// Bytes that it made: pixels of decoded images, states of images, pages of cached keys and values.
   public var bytes: Int = 0
 }
 
 /// Wall time of a request by phase; the sum is `totalMilliseconds`.
 public struct CostReceipt: Sendable, Equatable {
-  /// Decoding and resizing image files.
+  /// Decoding and resizing image files, and the rest of a request's preparation.
   public var decodeImages = PhaseCost()
   /// Waiting for a place in the batch (and again after a preemption).
   public var queue = PhaseCost()
-  /// Vision tower, resampler and cross-attention keys and values.
-  public var encodeImages = PhaseCost()
+  /// The vision tower.
+  public var vision = PhaseCost()
+  /// The resampler.
+  public var resampler = PhaseCost()
+  /// Keys and values of the cross-attention blocks, once an image.
+  public var crossKeysValues = PhaseCost()
   /// Prompt tokens.
   public var prefill = PhaseCost()
   /// Generated tokens.
@@ -37,8 +41,13 @@ public struct CostReceipt: Sendable, Equatable {
 
   /// From submission to the last token.
   public var totalMilliseconds: Double {
-    decodeImages.milliseconds + queue.milliseconds + encodeImages.milliseconds
+    decodeImages.milliseconds + queue.milliseconds + encodeImagesMilliseconds
       + prefill.milliseconds + decode.milliseconds
+  }
+
+  /// From an image's pixels to its cached keys and values: vision, resampler and the keys and values.
+  public var encodeImagesMilliseconds: Double {
+    vision.milliseconds + resampler.milliseconds + crossKeysValues.milliseconds
   }
 
   /// Computed prompt tokens a second; 0 if none was computed.

@@ -16,7 +16,8 @@ extension Engine {
   ///   - path: An `.idfx` file, as `idefix convert` writes it.
   ///   - options: Limits and resources.
   /// - Returns: An engine that is ready for requests.
-  /// - Throws: An ``EngineError`` that names the file and what is wrong with it.
+  /// - Throws: An ``EngineError`` that names the file and what is wrong with it, or `CancellationError`:
+  ///   cancelling the task stops loading after the blocks at hand.
   public static func load(
     from path: String,
     options: EngineOptions = EngineOptions()
@@ -31,6 +32,8 @@ extension Engine {
       return try await load(ModelFile(path: path, access: access), options: options)
     } catch let error as EngineError {
       throw error
+    } catch WeightFileError.cancelled, is CancellationError {
+      throw CancellationError()
     } catch {
       throw EngineError.invalidModel(path: path, reason: Self.clause("\(error)", of: path))
     }
@@ -100,22 +103,39 @@ extension Engine {
       options: options
     )
     let source = file.source
-    return try await start(EngineParts(info: info, preparer: preparer, options: options)) {
-      let compute = try ComputeContext(isa: isa, threads: threads)
-      let weights = try FileWeights(
-        source,
-        configuration: configuration,
-        plan: plan.residency,
-        threads: compute.threads
-      )
-      let residency = try WeightResidency(weights, of: source, on: compute)
-      let model = try IdeficsModel(
-        source: weights,
-        configuration: configuration,
-        compute: compute,
-        limits: limits
-      )
-      return LoadedModel(model, residency: residency, pageBytes: plan.pageBytes)
+    let parts = EngineParts(info: info, preparer: preparer, options: options)
+    let cancellation = CancellationFlag()
+    return try await withTaskCancellationHandler {
+      try await start(parts) {
+        let compute = try ComputeContext(isa: isa, threads: threads)
+        // Before the stream begins to read ahead, which would be measured too.
+        let forecast =
+          plan.residency.isStreaming
+          ? try StreamForecast(
+            measuring: source,
+            configuration: configuration,
+            plan: plan.residency,
+            on: compute,
+            reserving: plan.residency.bytes + plan.pages * plan.pageBytes
+          ) : nil
+        let weights = try FileWeights(
+          source,
+          configuration: configuration,
+          plan: plan.residency,
+          threads: compute.threads,
+          cancellation: cancellation
+        )
+        let residency = WeightResidency(weights, forecast: forecast)
+        let model = try IdeficsModel(
+          source: weights,
+          configuration: configuration,
+          compute: compute,
+          limits: limits
+        )
+        return LoadedModel(model, residency: residency, pageBytes: plan.pageBytes)
+      }
+    } onCancel: {
+      cancellation.raise()
     }
   }
 }
@@ -129,12 +149,8 @@ extension ComputeContext {
 }
 
 extension WeightResidency {
-  /// What is where; measures the machine if weights are streamed.
-  fileprivate init(
-    _ weights: FileWeights,
-    of file: IdfxFile,
-    on compute: ComputeContext
-  ) throws {
+  /// What is where, and how fast that is going to be.
+  fileprivate init(_ weights: FileWeights, forecast: StreamForecast?) {
     self.init()
     let plan = weights.plan
     bufferBytes = ResidencyPlan.slots * plan.slotBytes
@@ -146,10 +162,7 @@ extension WeightResidency {
     loadSeconds = load.seconds
     readBytesPerSecond = load.readBytesPerSecond
     decodedBytesPerSecond = load.decodeBytesPerSecond
-    if plan.isStreaming {
-      let forecast = try StreamForecast(measuring: file, plan: plan, on: compute)
-      secondsPerToken = forecast.secondsPerPass(plan)
-    }
+    secondsPerToken = forecast?.secondsPerPass(plan)
   }
 }
 

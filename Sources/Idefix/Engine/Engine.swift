@@ -182,6 +182,7 @@ public final class Engine: Sendable {
           let prepared = try prepare(self.preparer)
           var receipt = CostReceipt()
           receipt.decodeImages.milliseconds = (ContinuousClock.now - start).milliseconds
+          receipt.decodeImages.bytes = prepared.decodedBytes
           let submission = Mailbox.Submission(
             id: id,
             prepared: prepared,

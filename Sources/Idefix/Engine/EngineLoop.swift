@@ -175,11 +175,14 @@ final class EngineLoop {
   private func encodeNextImage() -> Bool {
     guard let (request, index, table) = scheduler.nextImage() else { return false }
     let phase = request.clock.phase
-    request.clock.enter(\.encodeImages, &request.receipt)
+    request.clock.enter(\.vision, &request.receipt)
     let start = ContinuousClock.now
     do {
       try mailbox.withPass(for: [request.id]) {
-        try model.encode(request.prepared.images[index].pixels, into: table)
+        try model.encode(request.prepared.images[index].pixels, into: table) { stage, bytes in
+          request.receipt[keyPath: stage.cost].bytes += bytes
+          request.clock.enter(stage.next?.cost ?? phase, &request.receipt)
+        }
       }
     } catch ModelError.cancelled {
       return true
@@ -191,8 +194,6 @@ final class EngineLoop {
       return true
     }
     scheduler.imageIsEncoded(index, of: request)
-    request.receipt.encodeImages.bytes += table.layers.joined().count * model.pageBytes
-    request.clock.enter(phase, &request.receipt)
     counters.update {
       $0.imagesEncoded += 1
       $0.encodeSeconds += (ContinuousClock.now - start).milliseconds / 1e3

@@ -28,8 +28,13 @@ package protocol ForwardModel: AnyObject {
   /// Where the weights are.
   var residency: WeightResidency { get }
 
-  /// Encodes an image `[3, side, side]` into pages `[crossBlocks][⌈imageStates / 16⌉]`.
-  func encode(_ image: PixelTensor, into pages: PageTable) throws
+  /// Encodes an image `[3, side, side]` into pages `[crossBlocks][⌈imageStates / 16⌉]`; `finished` is told of
+  /// every stage as it ends, and of the bytes that it made.
+  func encode(
+    _ image: PixelTensor,
+    into pages: PageTable,
+    _ finished: (ImageStage, _ bytes: Int) -> Void
+  ) throws
   /// One pass over the weights; `consume` gets each wanted row of logits, in order.
   func step(
     _ slices: [SequenceSlice],
@@ -89,9 +94,13 @@ final class LoadedModel: ForwardModel {
   var tokensPerStep: Int { model.limits.tokensPerStep }
   var cancellation: CancellationFlag { model.cancellation }
 
-  func encode(_ image: PixelTensor, into pages: PageTable) throws {
+  func encode(
+    _ image: PixelTensor,
+    into pages: PageTable,
+    _ finished: (ImageStage, _ bytes: Int) -> Void
+  ) throws {
     do {
-      try model.encode(image, into: pages)
+      try model.encode(image, into: pages, finished)
     } catch ModelError.weights(let error) {
       throw EngineError(lost: error)
     }

@@ -1,5 +1,7 @@
 // The wall time of one request, split into phases without gaps.
 
+import IdeficsModel
+
 /// Adds up the time of a request's phases.
 package struct PhaseClock {
   /// The phase that runs.
@@ -24,6 +26,26 @@ package struct PhaseClock {
     receipt[keyPath: phase].milliseconds += (now - since).milliseconds
     since = now
     phase = next
+  }
+}
+
+extension ImageStage {
+  /// Where a receipt books the stage.
+  var cost: WritableKeyPath<CostReceipt, PhaseCost> {
+    switch self {
+    case .vision: \.vision
+    case .resampler: \.resampler
+    case .crossKeysValues: \.crossKeysValues
+    }
+  }
+
+  /// The stage that follows, if any.
+  var next: ImageStage? {
+    switch self {
+    case .vision: .resampler
+    case .resampler: .crossKeysValues
+    case .crossKeysValues: nil
+    }
   }
 }
 

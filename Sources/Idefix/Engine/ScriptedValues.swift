@@ -60,7 +60,7 @@ extension CostReceipt {
   package init(scriptedQueue queue: Double, encode: Double, prefill: Double, decode: Double) {
     self.init()
     self.queue.milliseconds = queue
-    encodeImages.milliseconds = encode
+    vision.milliseconds = encode
     self.prefill.milliseconds = prefill
     self.decode.milliseconds = decode
   }

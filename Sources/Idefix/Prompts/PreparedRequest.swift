@@ -11,6 +11,8 @@ package struct PreparedRequest: Sendable {
   package var attendedImages: [Int]
   /// The images the tokens refer to.
   package var images: [PreparedImage]
+  /// Bytes of pixels that were decoded for it; images that were known need none.
+  package var decodedBytes = 0
   /// Validated options.
   package var sampling: SamplingOptions
   /// Seed in use.

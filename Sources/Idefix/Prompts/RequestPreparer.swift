@@ -73,10 +73,12 @@ package struct RequestPreparer: Sendable {
         limit: contextTokens
       )
     }
+    let images = try images(of: request.prompt, rendered.images, tenant: request.tenant)
     var prepared = PreparedRequest(
       tokens: rendered.tokens,
       attendedImages: rendered.attendedImages,
-      images: try images(of: request.prompt, rendered.images, tenant: request.tenant),
+      images: images.prepared,
+      decodedBytes: images.decodedBytes,
       sampling: sampling,
       seed: sampling.seed ?? UInt64.random(in: 0 ... .max),
       maxTokens: sampling.maxTokens ?? room,
@@ -105,10 +107,12 @@ package struct RequestPreparer: Sendable {
       "scored_from",
       "must be the place of a token of the prompt"
     )
+    let images = try images(of: request.prompt, rendered.images, tenant: request.tenant)
     var prepared = PreparedRequest(
       tokens: rendered.tokens,
       attendedImages: rendered.attendedImages,
-      images: try images(of: request.prompt, rendered.images, tenant: request.tenant),
+      images: images.prepared,
+      decodedBytes: images.decodedBytes,
       sampling: SamplingOptions(),
       seed: 0,
       maxTokens: 0,
@@ -137,23 +141,27 @@ package struct RequestPreparer: Sendable {
     of prompt: Prompt,
     _ range: Range<Int>,
     tenant: String
-  ) throws -> [PreparedImage] {
+  ) throws -> (prepared: [PreparedImage], decodedBytes: Int) {
     var limits = ImageLimits.default
     limits.pixels = options.maxImagePixels
     var prepared: [PreparedImage] = []
+    var decodedBytes = 0
     let images = prompt.images
     for index in range {
       try Task.checkCancellation()
-      prepared.append(try self.image(images[index], at: index, limits, salt: salt(tenant)))
+      prepared.append(
+        try self.image(images[index], at: index, limits, salt: salt(tenant), &decodedBytes)
+      )
     }
-    return prepared
+    return (prepared, decodedBytes)
   }
 
   private func image(
     _ input: ImageInput,
     at index: Int,
     _ limits: ImageLimits,
-    salt: String
+    salt: String,
+    _ decodedBytes: inout Int
   ) throws -> PreparedImage {
     let side = processor.imageSize
     switch input.content {
@@ -181,7 +189,8 @@ package struct RequestPreparer: Sendable {
       } catch {
         throw EngineError.invalidImage(index: index, reason: Self.clause(error.description))
       }
-      let image = try self.image(.pixels(values), at: index, limits, salt: salt)
+      decodedBytes += values.count * MemoryLayout<Float>.stride
+      let image = try self.image(.pixels(values), at: index, limits, salt: salt, &decodedBytes)
       decoded.keep(image, as: name)
       return image
     }

@@ -26,7 +26,7 @@ struct LoadBench: Encodable {
   /// Loads the model at `path` once, with none of it in the page cache.
   init(_ path: String, threads: Int) async throws {
     let file = try IdfxFile.open(path)
-    var rates = [try StreamRates(measuring: file, threads: threads)]
+    var rates = [try StreamRates(measuring: file.tensors, of: file, threads: threads)]
     file.leavePageCache()
     var options = EngineOptions()
     options.threads = threads
@@ -36,7 +36,7 @@ struct LoadBench: Encodable {
     peakRssBytes = ProcessMemory.peakResidentBytes
     let residency = engine.residency
     await engine.shutDown()
-    rates.append(try StreamRates(measuring: file, threads: threads))
+    rates.append(try StreamRates(measuring: file.tensors, of: file, threads: threads))
 
     model = path
     storedBytes = residency.loadedBytes

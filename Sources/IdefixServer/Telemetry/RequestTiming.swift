@@ -25,7 +25,7 @@ struct RequestTiming: Sendable {
     total = (ContinuousClock.now - start).milliseconds
     queue = receipt.queue.milliseconds
     inference =
-      receipt.encodeImages.milliseconds + receipt.prefill.milliseconds + receipt.decode.milliseconds
+      receipt.encodeImagesMilliseconds + receipt.prefill.milliseconds + receipt.decode.milliseconds
     validation = max(0, total - queue - inference)
     generatedTokens = result.sequences.reduce(0) { $0 + $1.tokens.count }
     perToken = inference / Double(max(generatedTokens, 1))

@@ -103,7 +103,7 @@ struct Timings: Encodable, Sendable {
   init(_ result: GenerationResult) {
     let receipt = result.receipt
     queue = receipt.queue.milliseconds
-    vision = receipt.decodeImages.milliseconds + receipt.encodeImages.milliseconds
+    vision = receipt.decodeImages.milliseconds + receipt.encodeImagesMilliseconds
     prefill = receipt.prefill.milliseconds
     decode = receipt.decode.milliseconds
     promptTokens = result.prompt.tokens.count
