@@ -98,23 +98,21 @@ import Testing
 
   /// Beams survive being thrown out for want of pages.
   @Test func beamsAreTheSameInATightPool() async throws {
-    func beams(_ engine: EchoEngine, _ seed: Int32) async throws -> [[Int32]] {
+    let requests = (Int32(0)..<4).map { seed in
       var request = GenerationRequest(prompt: Prompt(.tokens(prompt + [300 + seed])))
       request.beams = BeamOptions(width: 4)
       request.count = 4
       request.sampling.maxTokens = 24
       request.sampling.ignoresEOS = true
-      return try await engine.result(request).sequences.map { $0.tokens.map(\.id) }
+      return request
     }
     let roomy = try await EchoEngine(pages: 2000)
-    var expected: [[[Int32]]] = []
-    for seed in Int32(0)..<4 { expected.append(try await beams(roomy, seed)) }
     let tight = try await EchoEngine(pages: 48)
-    let results = try await withThrowingTaskGroup(of: (Int32, [[Int32]]).self) { group in
-      for seed in Int32(0)..<4 { group.addTask { (seed, try await beams(tight, seed)) } }
-      return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+    let results = try await tight.together(requests)
+    for (request, result) in zip(requests, results) {
+      let expected = try await roomy.result(request)
+      #expect(result.sequences.map(\.tokens) == expected.sequences.map(\.tokens))
     }
-    for seed in Int32(0)..<4 { #expect(results[seed] == expected[Int(seed)]) }
     await tight.settle()
     #expect(tight.engine.metrics.preemptions > 0 && tight.engine.metrics.pagesInUse == 0)
   }

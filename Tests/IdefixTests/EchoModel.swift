@@ -17,6 +17,8 @@ final class EchoControl: Sendable {
   let layersRun = Atomic(0)
   /// Microseconds that a pass takes for each layer; it stops between layers when it is cancelled.
   let layerMicroseconds = Atomic(0)
+  /// Whether steps wait at their beginning until this is lowered.
+  let isHeld = Atomic(false)
   /// Whether the most probable token follows from the last one alone, so that answers repeat themselves.
   let isPeriodic = Atomic(false)
   /// Whether `</s>` is often among the best.
@@ -89,6 +91,7 @@ final class EchoModel: ForwardModel {
     control.steps.add(1, ordering: .relaxed)
     control.largestBatch.max(slices.count, ordering: .relaxed)
     control.largestStep.max(tokens, ordering: .relaxed)
+    while control.isHeld.load(ordering: .relaxed) { Thread.sleep(forTimeInterval: 1e-4) }
     for _ in 0..<layers { try layer() }
     let wait = tokens * control.tokenMicroseconds.load(ordering: .relaxed)
     if wait > 0 { Thread.sleep(forTimeInterval: Double(wait) / 1e6) }

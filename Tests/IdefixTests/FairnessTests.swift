@@ -15,14 +15,8 @@ import Testing
   }
 
   /// An engine whose steps take long until everybody is there, however busy the machine.
-  private func slowEngine(
-    pages: Int,
-    tokensPerStep: Int = 256,
-    maxSequences: Int = 16
-  ) async throws -> EchoEngine {
-    let engine = try await EchoEngine(pages: pages, tokensPerStep: tokensPerStep) {
-      $0.maxSequences = maxSequences
-    }
+  private func slowEngine(pages: Int) async throws -> EchoEngine {
+    let engine = try await EchoEngine(pages: pages, tokensPerStep: 256)
     engine.control.layerMicroseconds.store(20_000, ordering: .relaxed)
     return engine
   }
@@ -50,17 +44,10 @@ import Testing
   }
 
   @Test func everyStreamGetsATokenInEveryStep() async throws {
-    let engine = try await slowEngine(pages: 2000, maxSequences: 8)
-    try await withThrowingTaskGroup(of: Void.self) { group in
-      for index in 0..<8 {
-        group.addTask { _ = try await engine.result(request("stream \(index)", tokens: 60)) }
-      }
-      try await engine.arrive(8)
-      engine.control.layerMicroseconds.store(0, ordering: .relaxed)
-      try await group.waitForAll()
-    }
-    // One after another they would take 480 steps; together 60 and those in which they came.
-    #expect(engine.control.steps.load(ordering: .relaxed) <= 100)
+    let engine = try await EchoEngine(pages: 2000, tokensPerStep: 256) { $0.maxSequences = 8 }
+    _ = try await engine.together((0..<8).map { request("stream \($0)", tokens: 60) })
+    // One after another they would take 480 steps; together 60, and one before they came.
+    #expect(engine.control.steps.load(ordering: .relaxed) == 61)
     await engine.engine.shutDown()
   }
 

@@ -193,6 +193,10 @@ public final class Engine: Sendable {
           )
           try handle.submit {
             guard self.mailbox.post(.submit(submission)) else { throw EngineError.shutDown }
+            self.counters.update {
+              $0.requests += 1
+              $0.promptTokens += prepared.tokens.count
+            }
           }
         } catch {
           if error is EngineError { self.counters.update { $0.failed += 1 } }

@@ -90,10 +90,6 @@ final class EngineLoop {
       close: submission.close
     )
     requests[request.id] = request
-    counters.update {
-      $0.requests += 1
-      $0.promptTokens += request.prepared.tokens.count
-    }
     let sequence = SequenceState(
       request: request,
       index: 0,
