@@ -29,6 +29,8 @@ public struct StreamForecast: Sendable, Equatable {
 
   /// Share of the memory's rate that a pass over one token reaches.
   private static let kernelShare = 0.88
+  /// How long memory is read to measure it.
+  private static let probingTime = Duration.milliseconds(100)
 
   /// Seconds of a pass that decodes one token of one sequence.
   ///
@@ -52,6 +54,7 @@ public struct StreamForecast: Sendable, Equatable {
     of stored: Int,
     beside compute: Double
   ) -> Double {
+    guard bytes > 0 else { return compute }
     let decode = Double(bytes) / rates.decodedBytesPerSecond + compute
     guard !fitsPageCache, let disk = rates.diskBytesPerSecond else { return decode }
     return max(decode, Double(stored) / disk)
@@ -83,12 +86,14 @@ extension StreamForecast {
       )
     }
     let probe = MachineProbe(context: compute, bytes: 64 << 20)
-    let memory = (0..<5).map { _ in probe.readBytesPerSecond() }.sorted()[2]
+    var reads: [Double] = []
+    let end = ContinuousClock.now + Self.probingTime
+    while reads.count < 5 || .now < end { reads.append(probe.readBytesPerSecond()) }
     let free = SystemMemory.availableBytes.map { $0 - bytes }
     self.init(
       rates: try rates(plan.textStream),
       imageRates: try rates(plan.imageStream),
-      memoryBytesPerSecond: memory,
+      memoryBytesPerSecond: reads.sorted()[reads.count / 2],
       fitsPageCache: free.map { $0 > plan.storedBytesPerPass } ?? false
     )
   }

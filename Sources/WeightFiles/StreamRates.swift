@@ -1,6 +1,7 @@
 // How fast the blocks of a file come off the disk and through the decoder on this machine, measured on a
 // sample of them: what a forecast of streaming needs to know.
 
+import Synchronization
 import Tensors
 
 /// Measured rates of reading and decoding a file's blocks.
@@ -21,8 +22,11 @@ public struct StreamRates: Sendable, Equatable {
 
   /// Bytes of blocks that are measured.
   private static let sampleBytes = 128 << 20
+  /// How long and how often at most a sample is decoded: on shared machines a moment's rate says little.
+  private static let decodingTime = Duration.milliseconds(500)
+  private static let decodingPasses = 16
 
-  /// Measures a sample of `tensors` of `file` with `threads` decoding threads; takes a fraction of a second.
+  /// Measures a sample of `tensors` of `file` with `threads` decoding threads; takes about a second.
   ///
   /// How fast blocks decode depends on how far they were compressed: only those that will be streamed tell.
   public init(
@@ -32,15 +36,17 @@ public struct StreamRates: Sendable, Equatable {
   ) throws(WeightFileError) {
     let sample = Self.sample(of: tensors)
     let readers = (0..<max(1, threads)).map { _ in SampleReader() }
-    let direct = try Self.directSeconds(sample, file.file, readers)
-    // The first pass brings the sample into the page cache, the second is measured.
-    _ = try Self.decodeSeconds(sample, file.file, readers)
-    let seconds = try Self.decodeSeconds(sample, file.file, readers)
-    let stored = sample.blocks.reduce(0) { $0 + $1.stored.storedBytes }
-    let decoded = sample.blocks.reduce(0) { $0 + $1.extent.rawByteCount(ofBlock: $1.index) }
+    let direct = try Self.directRate(sample, file.file, readers)
+    // The first pass brings the sample into the page cache.
+    _ = try Self.decodedRate(sample, file.file, readers, passes: 1)
     self.init(
-      diskBytesPerSecond: direct.map { Double(stored) / max($0, 1e-9) },
-      decodedBytesPerSecond: Double(decoded) / max(seconds, 1e-9),
+      diskBytesPerSecond: direct,
+      decodedBytesPerSecond: try Self.decodedRate(
+        sample,
+        file.file,
+        readers,
+        passes: Self.decodingPasses
+      ),
       threads: readers.count
     )
   }
@@ -51,70 +57,80 @@ public struct StreamRates: Sendable, Equatable {
     let blocks: [TensorPlacement.Block]
   }
 
-  /// Large blocks from all over `tensors`.
+  /// Blocks from all over `tensors`: as many of each kind as there are among all.
   private static func sample(of tensors: [IdfxTensor]) -> Sample {
     let placement = TensorPlacement(tensors)
-    let largest = placement.blocks.map(\.stored.storedBytes).max() ?? 0
-    let large = placement.blocks.filter { $0.stored.storedBytes >= largest / 2 }
-    let wanted = max(1, min(large.count, sampleBytes / max(largest, 1)))
-    let step = max(1, large.count / wanted)
-    return Sample(
-      names: placement.names,
-      blocks: stride(from: 0, to: large.count, by: step).map { large[$0] }
-    )
+    let blocks = placement.blocks
+    // Steps of the golden ratio fall evenly on any pattern of long and short, raw and compressed blocks.
+    let golden = 0.618_033_988_749_895
+    var taken: Set<Int> = []
+    var bytes = 0
+    var turn = 0.5
+    while bytes < sampleBytes, taken.count < blocks.count, turn < Double(2 * blocks.count) {
+      let index = Int((turn * golden).truncatingRemainder(dividingBy: 1) * Double(blocks.count))
+      if taken.insert(index).inserted { bytes += blocks[index].stored.storedBytes }
+      turn += 1
+    }
+    return Sample(names: placement.names, blocks: taken.sorted().map { blocks[$0] })
   }
 
-  private static func decodeSeconds(
+  /// Decoded bytes per second when the sample is decoded up to `passes` times.
+  private static func decodedRate(
     _ sample: Sample,
     _ file: InputFile,
-    _ readers: [SampleReader]
+    _ readers: [SampleReader],
+    passes: Int
   ) throws(WeightFileError) -> Double {
-    let failures = FirstFailure<WeightFileError>()
-    let seconds = inParallel(sample.blocks, readers) { block, reader in
-      do throws(WeightFileError) {
-        try reader.decode(block, of: sample.names[block.tensor], from: file)
-      } catch {
-        failures.record(error, order: block.stored.offset)
-      }
+    try rate(sample, readers, passes: passes) { block, reader throws(WeightFileError) in
+      try reader.decode(block, of: sample.names[block.tensor], from: file)
     }
-    if let error = failures.first { throw error }
-    return seconds
   }
 
-  /// Time to read the sample past the page cache, or `nil` where the file system does not do that.
-  private static func directSeconds(
+  /// Stored bytes per second past the page cache, or `nil` where the file system does not do that.
+  private static func directRate(
     _ sample: Sample,
     _ file: InputFile,
     _ readers: [SampleReader]
   ) throws(WeightFileError) -> Double? {
     guard let direct = DirectFile(file) else { return nil }
-    let failures = FirstFailure<WeightFileError>()
-    let seconds = inParallel(sample.blocks, readers) { block, reader in
-      do throws(WeightFileError) {
-        try reader.read(block, from: direct)
-      } catch {
-        failures.record(error, order: block.stored.offset)
-      }
+    return try rate(sample, readers, passes: 1) { block, reader throws(WeightFileError) in
+      try reader.read(block, from: direct)
     }
-    if let error = failures.first { throw error }
-    return seconds
   }
 
-  private static func inParallel(
-    _ blocks: [TensorPlacement.Block],
+  /// Bytes per second that `body` says it has dealt with, on all readers together.
+  private static func rate(
+    _ sample: Sample,
     _ readers: [SampleReader],
-    _ body: @Sendable (TensorPlacement.Block, SampleReader) -> Void
-  ) -> Double {
+    passes: Int,
+    _ body: @Sendable (TensorPlacement.Block, SampleReader) throws(WeightFileError) -> Int
+  ) throws(WeightFileError) -> Double {
+    let failures = FirstFailure<WeightFileError>()
+    let next = Atomic(0)
+    let bytes = Atomic(0)
     let start = ContinuousClock.now
+    let end = start + Self.decodingTime
     // Each reader is one item, so that it belongs to one thread.
     ParallelWork.run(threads: readers.count, items: readers.count) { claim in
       while let number = claim() {
-        for index in stride(from: number, to: blocks.count, by: readers.count) {
-          body(blocks[index], readers[number])
+        while !failures.hasFailed {
+          let turn = next.add(1, ordering: .relaxed).oldValue
+          // The first pass is a whole one, however long it takes.
+          guard turn < sample.blocks.count * passes,
+            turn < sample.blocks.count || .now < end
+          else { break }
+          let block = sample.blocks[turn % sample.blocks.count]
+          do throws(WeightFileError) {
+            bytes.add(try body(block, readers[number]), ordering: .relaxed)
+          } catch {
+            failures.record(error, order: block.stored.offset)
+          }
         }
       }
     }
-    return (ContinuousClock.now - start) / .seconds(1)
+    if let error = failures.first { throw error }
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    return Double(bytes.load(ordering: .relaxed)) / max(seconds, 1e-9)
   }
 }
 
@@ -130,22 +146,26 @@ private final class SampleReader: @unchecked Sendable {
 
   deinit { stored.deallocate() }
 
+  /// Decodes a block; returns its decoded bytes.
   func decode(
     _ block: TensorPlacement.Block,
     of tensor: String,
     from file: InputFile
-  ) throws(WeightFileError) {
+  ) throws(WeightFileError) -> Int {
     let bytes = UnsafeMutableRawBufferPointer(
       start: target.baseAddress,
       count: block.extent.rawByteCount(ofBlock: block.index)
     )
     try reader.decode(block.extent, block.index, of: tensor, from: file, into: bytes)
+    return bytes.count
   }
 
+  /// Reads a block; returns its stored bytes.
   func read(
     _ block: TensorPlacement.Block,
     from file: DirectFile
-  ) throws(WeightFileError) {
+  ) throws(WeightFileError) -> Int {
     _ = try file.read(at: block.stored.offset, count: block.stored.storedBytes, into: stored)
+    return block.stored.storedBytes
   }
 }
