@@ -53,18 +53,16 @@ struct DecoderLayerWeights: Sendable {
       headDim: c.headDim,
       positions: step.positions
     )
-    for slice in step.slices {
-      k.store(
-        keys: s.projected,
-        keyColumn: hidden,
-        values: s.projected,
-        valueColumn: 2 * hidden,
-        rows: slice.rows,
-        into: cache,
-        pages: slice.pages.layers[layer],
-        at: slice.position
-      )
-    }
+    k.store(
+      keys: s.projected,
+      keyColumn: hidden,
+      values: s.projected,
+      valueColumn: 2 * hidden,
+      spans: step.slices.map {
+        StoreSpan(rows: $0.rows, pages: $0.pages.layers[layer], start: $0.position)
+      },
+      into: cache
+    )
     k.attention(
       s.projected,
       column: 0,

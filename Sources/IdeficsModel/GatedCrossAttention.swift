@@ -66,10 +66,8 @@ struct CrossBlockWeights: Sendable {
       keyColumn: 0,
       values: scratch,
       valueColumn: c.hiddenSize,
-      rows: 0..<states.rows,
-      into: cache,
-      pages: pages,
-      at: 0
+      spans: [StoreSpan(rows: 0..<states.rows, pages: pages, start: 0)],
+      into: cache
     )
   }
 

@@ -149,20 +149,16 @@ struct PerceiverResampler {
         keyColumn: 0,
         values: s.contextKeyValue,
         valueColumn: inner,
-        rows: 0..<context.rows,
-        into: s.cache,
-        pages: s.pages,
-        at: 0
+        spans: [StoreSpan(rows: 0..<context.rows, pages: s.pages, start: 0)],
+        into: s.cache
       )
       k.store(
         keys: s.projected,
         keyColumn: 0,
         values: s.projected,
         valueColumn: inner,
-        rows: 0..<c.latents,
-        into: s.cache,
-        pages: s.pages,
-        at: context.rows
+        spans: [StoreSpan(rows: 0..<c.latents, pages: s.pages, start: context.rows)],
+        into: s.cache
       )
       k.attention(
         s.projected,

@@ -108,10 +108,8 @@ struct VisionTransformer {
         keyColumn: c.width,
         values: s.projected,
         valueColumn: 2 * c.width,
-        rows: 0..<tokens,
-        into: s.cache,
-        pages: s.pages,
-        at: 0
+        spans: [StoreSpan(rows: 0..<tokens, pages: s.pages, start: 0)],
+        into: s.cache
       )
       k.attention(
         s.projected,

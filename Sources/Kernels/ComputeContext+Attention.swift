@@ -24,49 +24,82 @@ public struct AttentionSpan: Sendable {
   }
 }
 
+/// Consecutive rows that become tokens `start…` of one sequence.
+public struct StoreSpan: Sendable {
+  /// Rows of the matrices of keys and values.
+  public var rows: Range<Int>
+  /// Page numbers of the sequence from its first token on: token t goes to slot `t % 16` of page
+  /// `pages[t / 16]`.
+  public var pages: [Int32]
+  /// Position of the first row.
+  public var start: Int
+
+  /// A span.
+  public init(rows: Range<Int>, pages: [Int32], start: Int) {
+    self.rows = rows
+    self.pages = pages
+    self.start = start
+  }
+}
+
 extension ComputeContext {
-  /// Writes rows of keys and values as tokens `start…` of a sequence: token t goes to slot `t % 16`
-  /// of page `pages[t / 16]`.
+  /// Writes rows of keys and values into the pages of their sequences.
   ///
-  /// `keys [T, …]` has heads from column `keyColumn` on, `values` from `valueColumn` on; `pages` are
-  /// the page numbers of the sequence from its first token on.
+  /// `keys [T, …]` has heads from column `keyColumn` on, `values` from `valueColumn` on.
   public func store(
     keys: borrowing Matrix,
     keyColumn: Int,
     values: borrowing Matrix,
     valueColumn: Int,
-    rows: Range<Int>,
-    into cache: PageStore,
-    pages: [Int32],
-    at start: Int
+    spans: [StoreSpan],
+    into cache: PageStore
   ) {
     checkHeads(keys.columns, keyColumn, cache.heads, cache.headDim)
     checkHeads(values.columns, valueColumn, cache.heads, cache.headDim)
-    precondition(
-      rows.lowerBound >= 0 && rows.upperBound <= keys.rows && rows.upperBound <= values.rows,
-      "rows outside the matrices"
-    )
-    precondition(start >= 0 && start + rows.count <= pages.count * 16, "tokens beyond the pages")
-    precondition(pages.allSatisfy { $0 >= 0 && Int($0) < cache.pages }, "page outside the store")
-    guard !rows.isEmpty else { return }
-    pages.withUnsafeBufferPointer { pages in
-      guard let pages = pages.baseAddress else { return }
-      let a = StoreArguments(
-        keys: UnsafePointer(keys.storage.baseAddress + rows.lowerBound * keys.columns + keyColumn),
-        keyStride: keys.columns,
-        values: UnsafePointer(
-          values.storage.baseAddress + rows.lowerBound * values.columns + valueColumn
-        ),
-        valueStride: values.columns,
-        tokens: rows.count,
-        start: start,
-        pages: pages,
-        base: cache.base,
-        geometry: cache.geometry
+    for span in spans {
+      precondition(
+        span.rows.lowerBound >= 0 && span.rows.upperBound <= min(keys.rows, values.rows),
+        "rows outside the matrices"
       )
-      let grain = 8192 / (rows.count * cache.headDim)
-      parallel(cache.heads, grain: grain) { kernels.store(a, $0, $1) }
+      precondition(
+        span.start >= 0 && span.start + span.rows.count <= span.pages.count * 16,
+        "tokens beyond the pages"
+      )
     }
+    let pages = spans.flatMap { $0.pages }
+    precondition(pages.allSatisfy { $0 >= 0 && Int($0) < cache.pages }, "page outside the store")
+    pages.withUnsafeBufferPointer { pages in
+      guard var table = pages.baseAddress else { return }
+      var units: [(a: StoreArguments, lower: Int, upper: Int)] = []
+      for span in spans {
+        let rows = span.rows
+        let a = StoreArguments(
+          keys: UnsafePointer(
+            keys.storage.baseAddress + rows.lowerBound * keys.columns + keyColumn
+          ),
+          keyStride: keys.columns,
+          values: UnsafePointer(
+            values.storage.baseAddress + rows.lowerBound * values.columns + valueColumn
+          ),
+          valueStride: values.columns,
+          tokens: rows.count,
+          start: span.start,
+          pages: table,
+          base: cache.base,
+          geometry: cache.geometry
+        )
+        // Some microseconds of work each.
+        let heads = max(1, 2048 / (max(1, rows.count) * cache.headDim))
+        for lower in stride(from: 0, to: cache.heads, by: heads) {
+          units.append((a, lower, min(lower + heads, cache.heads)))
+        }
+        table += span.pages.count
+      }
+      parallel(units.count, grain: 1) { first, end in
+        for unit in units[first..<end] { kernels.store(unit.a, unit.lower, unit.upper) }
+      }
+    }
+    withExtendedLifetime(cache) {}
   }
 
   /// `out[i] = Σ_t softmax_t(scale · q[i] · k[t]) v[t]` for each head, over the keys that query i

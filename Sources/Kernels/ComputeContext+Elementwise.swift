@@ -25,8 +25,8 @@ public enum Activation: Sendable, CaseIterable {
 }
 
 extension ComputeContext {
-  /// Elements of a chunk of cheap work: some 10 microseconds.
-  private static var grain: Int { 32768 }
+  /// Least elements of a chunk of cheap work: some microseconds.
+  private static var grain: Int { 8192 }
 
   /// `y[t] = weight · (x[t] / √(mean(x[t]²) + eps))`; `x, y [T, k]`, `weight [k]`.
   public func rmsNorm(

@@ -153,8 +153,8 @@ extension ComputeContext {
       records: packed.records,
       scales: packed.scales
     )
-    // A token of 4,096 activations takes about a microsecond: a thread is worth waking for several.
-    let grain = max(1, 32768 / max(k, 1))
+    // A token of 4,096 activations takes about a microsecond: a thread is worth waking for two.
+    let grain = max(1, 8192 / max(k, 1))
     if isQuantized { parallel(tokens, grain: grain) { kernels.quantize(a, $0, $1) } }
     if isFloat {
       a.records = packed.floats

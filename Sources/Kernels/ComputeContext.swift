@@ -35,9 +35,10 @@ public final class ComputeContext {
   /// Threads that work on a call, the caller's included.
   public var threads: Int { pool.threads }
 
-  /// Splits `count` items into ranges of about `grain` and calls `body(lower, upper)` for each.
+  /// Splits `count` items into ranges of at least `grain`, a few for each thread, and calls
+  /// `body(lower, upper)` for each.
   func parallel(_ count: Int, grain: Int, _ body: (Int, Int) -> Void) {
-    let size = max(grain, (count + ThreadPool.maximumChunks - 1) / ThreadPool.maximumChunks, 1)
+    let size = max(grain, (count + threads * 8 - 1) / (threads * 8), 1)
     pool.run((count + size - 1) / size) { chunk, _ in
       body(chunk * size, min((chunk + 1) * size, count))
     }

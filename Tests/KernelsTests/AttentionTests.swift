@@ -59,10 +59,8 @@ private struct Case: Sendable, CustomTestStringConvertible {
         keyColumn: 3,
         values: v,
         valueColumn: 0,
-        rows: first..<min(first + chunk, keys),
-        into: store,
-        pages: pages,
-        at: first
+        spans: [StoreSpan(rows: first..<min(first + chunk, keys), pages: pages, start: first)],
+        into: store
       )
     }
     return store

@@ -156,10 +156,8 @@ func attention(_ context: ComputeContext) -> [[UInt32]] {
         keyColumn: 3,
         values: sample(rows: keys, columns: width, seed: 101),
         valueColumn: 0,
-        rows: 0..<keys,
-        into: cache,
-        pages: pages,
-        at: 0
+        spans: [StoreSpan(rows: 0..<keys, pages: pages, start: 0)],
+        into: cache
       )
       for page in pages { results.append(cache.bytes(of: page).map(UInt32.init)) }
       for queries in [1, min(keys, 19)] {

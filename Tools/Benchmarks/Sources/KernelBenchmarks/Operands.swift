@@ -46,10 +46,8 @@ final class AttentionLayer {
       keyColumn: 0,
       values: tokens.matrix,
       valueColumn: 0,
-      rows: 0..<depth,
-      into: store,
-      pages: pages,
-      at: 0
+      spans: [StoreSpan(rows: 0..<depth, pages: pages, start: 0)],
+      into: store
     )
   }
 
