@@ -178,8 +178,7 @@ struct PerceiverResampler {
         eps: epsilon,
         into: &s.normed
       )
-      k.linear(s.normed, w.up, into: &s.inner)
-      k.activate(&s.inner, .relu)
+      k.linear(s.normed, w.up, activation: .relu, into: &s.inner)
       k.linearAdd(s.inner, w.down, into: &s.x)
       recorder?.record("perceiver.block.\(index).mlp_out", s.x)
     }

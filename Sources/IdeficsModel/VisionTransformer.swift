@@ -128,8 +128,13 @@ struct VisionTransformer {
         eps: c.layerNormEpsilon,
         into: &s.normed
       )
-      k.linear(s.normed, w.up.weight, bias: w.up.bias, into: &s.inner)
-      k.activate(&s.inner, c.activation == .gelu ? .gelu : .quickGelu)
+      k.linear(
+        s.normed,
+        w.up.weight,
+        bias: w.up.bias,
+        activation: c.activation == .gelu ? .gelu : .quickGelu,
+        into: &s.inner
+      )
       k.linearAdd(s.inner, w.down.weight, bias: w.down.bias, into: &s.x)
       recorder?.record("vision.layer.\(index)", s.x)
     }

@@ -92,6 +92,8 @@ public struct LinearArguments {
   public var outputScale: UnsafePointer<Float>?
   /// Whether `outputScale` has one value for all rows.
   public var outputScaleIsScalar: Bool
+  /// What is applied to results.
+  public var activation: ActivationKind?
   /// Whether results are added to `y`.
   public var accumulates: Bool
   /// Output `[tokens, …]`, first column of this matrix.
@@ -133,6 +135,7 @@ public struct LinearArguments {
     bias = nil
     outputScale = nil
     outputScaleIsScalar = false
+    activation = nil
     accumulates = false
   }
 }

@@ -62,28 +62,19 @@ public enum ActivationKind: UInt8, Sendable {
   case silu
 }
 
-/// Applies an activation function to elements `lower..<upper` in place.
+/// An activation function of each lane.
 @inlinable @inline(__always)
-public func activate<L: Lanes>(
+func activated<L: Lanes>(
   _: L.Type,
   _ kind: ActivationKind,
-  _ x: UnsafeMutablePointer<Float>,
-  _ lower: Int,
-  _ upper: Int
-) {
-  typealias V = SIMD16<Float>
-  var j = lower
-  while j < upper {
-    let v = V.load(x + j, count: upper - j)
-    let result =
-      switch kind {
-      case .gelu: Transcendentals.gelu(L.self, v)
-      case .quickGelu: v * Transcendentals.sigmoid(L.self, v * V(repeating: 1.702))
-      case .relu: L.max(V(repeating: 0), v)
-      case .silu: v * Transcendentals.sigmoid(L.self, v)
-      }
-    result.store(x + j, count: upper - j)
-    j += 16
+  _ v: SIMD16<Float>
+) -> SIMD16<Float> {
+  switch kind {
+  case .gelu: Transcendentals.gelu(L.self, v)
+  case .quickGelu:
+    v * Transcendentals.sigmoid(L.self, v * SIMD16<Float>(repeating: 1.702))
+  case .relu: L.max(SIMD16<Float>(repeating: 0), v)
+  case .silu: v * Transcendentals.sigmoid(L.self, v)
   }
 }
 

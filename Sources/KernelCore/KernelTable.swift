@@ -21,8 +21,6 @@ public final class KernelTable: Sendable {
   /// See `siluGate`: rows.
   public let siluGate:
     @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int, Int) -> Void
-  /// See `activate`: elements.
-  public let activate: @Sendable (ActivationKind, UnsafeMutablePointer<Float>, Int, Int) -> Void
   /// See `addInto`: elements.
   public let add: @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int) -> Void
   /// See `findScales`: groups.
@@ -52,7 +50,6 @@ public final class KernelTable: Sendable {
       @escaping @Sendable (
         UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int, Int
       ) -> Void,
-    activate: @escaping @Sendable (ActivationKind, UnsafeMutablePointer<Float>, Int, Int) -> Void,
     add: @escaping @Sendable (UnsafePointer<Float>, UnsafeMutablePointer<Float>, Int, Int) -> Void,
     findScales: @escaping @Sendable (RoundingArguments, Int, Int) -> Void,
     roundGroups: @escaping @Sendable (RoundingArguments, Int, Int) -> Void,
@@ -71,7 +68,6 @@ public final class KernelTable: Sendable {
     self.normalize = normalize
     self.rotate = rotate
     self.siluGate = siluGate
-    self.activate = activate
     self.add = add
     self.findScales = findScales
     self.roundGroups = roundGroups

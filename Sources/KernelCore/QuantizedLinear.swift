@@ -169,20 +169,16 @@ func quantizedBlock<S: TokenSums, F: CodeFormat>(
     var correction = ActivationRecord.supplement
     if F.groups == 2 { correction = ActivationRecord.halfCorrections }
     var products = totals.begin(correction: x + correction)
-    products.add(F.weights(L.self, codes, 0, table), x, scale)
-    products.add(F.weights(L.self, codes, 1, table), x + 4, scale)
-    products.add(F.weights(L.self, codes, 2, table), x + 8, scale)
-    products.add(F.weights(L.self, codes, 3, table), x + 12, scale)
+    addProducts(F.self, table, codes, 0, x, scale, &products)
+    addProducts(F.self, table, codes, 2, x, scale, &products)
     var second = scale
     if F.groups == 2 {
       totals.end(products, scale)
       second = L.groupScale(scales + 16)
       products = totals.begin(correction: x + correction + 4)
     }
-    products.add(F.weights(L.self, codes, 4, table), x + 16, second)
-    products.add(F.weights(L.self, codes, 5, table), x + 20, second)
-    products.add(F.weights(L.self, codes, 6, table), x + 24, second)
-    products.add(F.weights(L.self, codes, 7, table), x + 28, second)
+    addProducts(F.self, table, codes, 4, x, second, &products)
+    addProducts(F.self, table, codes, 6, x, second, &products)
     totals.end(products, second)
     codes += F.blockBytes
     scales += F.groups * 16
@@ -191,7 +187,25 @@ func quantizedBlock<S: TokenSums, F: CodeFormat>(
   return totals
 }
 
-/// Row scale, bias, output scale, and the store or addition into `y`: a row tile of `tokens` tokens from
+/// Products of weights `index` and `index + 1` of 32 k, both unpacked before the first is multiplied: the
+/// wait for memory then overlaps with other products.
+@inlinable @inline(__always)
+func addProducts<S: TokenSums, F: CodeFormat>(
+  _: F.Type,
+  _ table: S.L.Table,
+  _ codes: UnsafeRawPointer,
+  _ index: Int,
+  _ x: UnsafeRawPointer,
+  _ scale: S.L.GroupScale,
+  _ products: inout S
+) {
+  let first = F.weights(S.L.self, codes, index, table)
+  let second = F.weights(S.L.self, codes, index + 1, table)
+  products.add(first, x + index * 4, scale)
+  products.add(second, x + (index * 4 + 4), scale)
+}
+
+/// Row scale, bias, output scale, activation, and the store or addition into `y`: a row tile of `tokens` tokens from
 /// `first` on, sums `floats [token][16 rows]`.
 @inlinable @inline(__always)
 func finishTile<L: Lanes>(
@@ -217,6 +231,7 @@ func finishTile<L: Lanes>(
         * (a.outputScaleIsScalar
           ? SIMD16<Float>(repeating: scale[0]) : SIMD16<Float>.load(scale + row, count: count))
     }
+    if let kind = a.activation { value = activated(L.self, kind, value) }
     let y = a.y + (first + token) * a.yStride + row
     if a.accumulates { value = SIMD16<Float>.load(y, count: count) + value }
     value.store(y, count: count)

@@ -1,4 +1,4 @@
-// Norms, rotary embedding, gates, activation functions and residual addition.
+// Norms, rotary embedding, gates and residual addition.
 
 import KernelCore
 import Tensors
@@ -161,16 +161,8 @@ extension ComputeContext {
     let source = UnsafePointer(x.storage.baseAddress)
     let out = y.storage.baseAddress
     let width = y.columns
-    parallel(x.rows, grain: Self.grain / 4 / max(width, 1)) {
+    parallel(x.rows, grain: Self.grain / max(width, 1)) {
       kernels.siluGate(source, out, width, $0, $1)
-    }
-  }
-
-  /// Applies `function` to every element of `x [T, k]` in place.
-  public func activate(_ x: inout Matrix, _ function: Activation) {
-    let base = x.storage.baseAddress
-    parallel(x.rows * x.columns, grain: Self.grain / 4) {
-      kernels.activate(function.kind, base, $0, $1)
     }
   }
 

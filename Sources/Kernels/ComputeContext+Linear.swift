@@ -32,15 +32,24 @@ extension ComputeContext {
     multiply(x, weights, bias: bias, scale: nil, accumulates: false, into: &y)
   }
 
-  /// `y = x wᵀ (+ bias)`; `x [T, k]`, `weight [n, k]`, `bias [n]`, `y [T, n]` overwritten.
+  /// `y = activation(x wᵀ (+ bias))`; `x [T, k]`, `weight [n, k]`, `bias [n]`, `y [T, n]` overwritten.
   public func linear(
     _ x: borrowing Matrix,
     _ weight: PackedMatrix,
     bias: DenseTensor? = nil,
+    activation: Activation? = nil,
     into y: inout Matrix
   ) {
     y.resize(rows: x.rows)
-    multiply(x, [weight], bias: [bias], scale: nil, accumulates: false, into: &y)
+    multiply(
+      x,
+      [weight],
+      bias: [bias],
+      scale: nil,
+      activation: activation,
+      accumulates: false,
+      into: &y
+    )
   }
 
   /// `y += scale ⊙ (x wᵀ + bias)` with `scale` `nil` for 1, `[1]` or `[n]`, and `y [T, n]`.
@@ -78,6 +87,7 @@ extension ComputeContext {
     _ weights: [PackedMatrix],
     bias: [DenseTensor?],
     scale: DenseTensor?,
+    activation: Activation? = nil,
     accumulates: Bool,
     into y: inout Matrix
   ) {
@@ -107,6 +117,7 @@ extension ComputeContext {
         job.bias = bias.isEmpty ? nil : bias[index].map { UnsafePointer($0.baseAddress) }
         job.outputScale = scale.map { UnsafePointer($0.baseAddress) }
         job.outputScaleIsScalar = scale?.count == 1
+        job.activation = activation?.kind
         job.accumulates = accumulates
         jobs.append(job)
         column += weight.rows

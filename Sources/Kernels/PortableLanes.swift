@@ -161,7 +161,6 @@ extension KernelTable {
     normalize: { KernelCore.normalize(PortableLanes.self, $0, $1, $2) },
     rotate: { KernelCore.rotate(PortableLanes.self, $0, $1, $2) },
     siluGate: { KernelCore.siluGate(PortableLanes.self, $0, $1, $2, $3, $4) },
-    activate: { KernelCore.activate(PortableLanes.self, $0, $1, $2, $3) },
     add: { addInto(PortableLanes.self, $0, $1, $2, $3) },
     findScales: { KernelCore.findScales(PortableLanes.self, $0, $1, $2) },
     roundGroups: { KernelCore.roundGroups(PortableLanes.self, $0, $1, $2) },

@@ -174,7 +174,6 @@ extension KernelTable {
     normalize: { KernelCore.normalize(AVX2Lanes.self, $0, $1, $2) },
     rotate: { KernelCore.rotate(AVX2Lanes.self, $0, $1, $2) },
     siluGate: { KernelCore.siluGate(AVX2Lanes.self, $0, $1, $2, $3, $4) },
-    activate: { KernelCore.activate(AVX2Lanes.self, $0, $1, $2, $3) },
     add: { addInto(AVX2Lanes.self, $0, $1, $2, $3) },
     findScales: { KernelCore.findScales(AVX2Lanes.self, $0, $1, $2) },
     roundGroups: { KernelCore.roundGroups(AVX2Lanes.self, $0, $1, $2) },

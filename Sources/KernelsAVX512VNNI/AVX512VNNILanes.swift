@@ -164,7 +164,6 @@ extension KernelTable {
     normalize: { KernelCore.normalize(AVX512VNNILanes.self, $0, $1, $2) },
     rotate: { KernelCore.rotate(AVX512VNNILanes.self, $0, $1, $2) },
     siluGate: { KernelCore.siluGate(AVX512VNNILanes.self, $0, $1, $2, $3, $4) },
-    activate: { KernelCore.activate(AVX512VNNILanes.self, $0, $1, $2, $3) },
     add: { addInto(AVX512VNNILanes.self, $0, $1, $2, $3) },
     findScales: { KernelCore.findScales(AVX512VNNILanes.self, $0, $1, $2) },
     roundGroups: { KernelCore.roundGroups(AVX512VNNILanes.self, $0, $1, $2) },

@@ -156,7 +156,6 @@ extension KernelTable {
     normalize: { KernelCore.normalize(NEONLanes.self, $0, $1, $2) },
     rotate: { KernelCore.rotate(NEONLanes.self, $0, $1, $2) },
     siluGate: { KernelCore.siluGate(NEONLanes.self, $0, $1, $2, $3, $4) },
-    activate: { KernelCore.activate(NEONLanes.self, $0, $1, $2, $3) },
     add: { addInto(NEONLanes.self, $0, $1, $2, $3) },
     findScales: { KernelCore.findScales(NEONLanes.self, $0, $1, $2) },
     roundGroups: { KernelCore.roundGroups(NEONLanes.self, $0, $1, $2) },

@@ -80,6 +80,24 @@ func packed(
   )
 }
 
+/// `function` of each value: a product that is zero, plus the values as bias.
+func activated(
+  _ values: [Float],
+  _ function: Activation,
+  _ context: ComputeContext
+) throws -> Matrix {
+  let weight = try packed(rows: values.count, columns: 1, .f32, seed: 1)
+  var y = Matrix(rows: 1, columns: values.count)
+  context.linear(
+    Matrix(rows: 1, columns: 1),
+    weight,
+    bias: try tensor(values),
+    activation: function,
+    into: &y
+  )
+  return y
+}
+
 /// Bit patterns, so that equality means equality.
 func bits(_ matrix: borrowing Matrix) -> [UInt32] { matrix.values().map(\.bitPattern) }
 

@@ -86,7 +86,8 @@ let awkward: [(n: Int, k: Int)] = [
   (1, 1), (15, 31), (17, 588), (16, 1), (48, 256), (33, 96), (17, 300), (1, 545),
 ]
 
-/// Every encoding, awkward shapes, 1 to 17 tokens and enough for any other way of large batches.
+/// Every encoding, awkward shapes, 1 to 17 tokens and enough for any other way of large batches; every
+/// activation function.
 func products(_ context: ComputeContext) -> [[UInt32]] {
   var results: [[UInt32]] = []
   for encoding in WeightEncoding.allCases {
@@ -98,13 +99,17 @@ func products(_ context: ComputeContext) -> [[UInt32]] {
         context.linear(x, w, bias: vector(n, seed: 22), into: &y)
         context.linearAdd(x, w, scale: vector(n, seed: 24), into: &y)
         results.append(bits(y))
+        for function in Activation.allCases where tokens == 2 {
+          context.linear(x, w, bias: vector(n, seed: 22), activation: function, into: &y)
+          results.append(bits(y))
+        }
       }
     }
   }
   return results
 }
 
-/// Norms, gates, activation functions, rotary embedding and addition.
+/// Norms, gates, rotary embedding and addition.
 func elementwise(_ context: ComputeContext) -> [[UInt32]] {
   var results: [[UInt32]] = []
   for width in [1, 8, 15, 16, 31, 128, 588] {
@@ -117,11 +122,6 @@ func elementwise(_ context: ComputeContext) -> [[UInt32]] {
     results.append(bits(y))
     context.layerNorm(x, weight: weight, bias: bias, eps: 1e-5, into: &y)
     results.append(bits(y))
-    for function in Activation.allCases {
-      var z = sample(rows: 17, columns: width, seed: 4)
-      context.activate(&z, function)
-      results.append(bits(z))
-    }
     context.add(x, into: &y)
     results.append(bits(y))
     guard width % 2 == 0 else { continue }
