@@ -28,8 +28,9 @@ public final class LoadedTensors: Sendable {
     let input = file.file
     let blocks = placement.blocks
     let direct = DirectFile(input)
-    // One more than there are processors: one waits for the disk while the others decode.
-    let workers = max(1, min(threads + 1, blocks.count))
+    // Four more than decode: that many blocks are asked for at a time, so that the disk has something to do also
+    // while all processors wait for memory, which the system may be slow to give.
+    let workers = max(1, min(threads + 4, blocks.count))
     let start = ContinuousClock.now
     ParallelWork.runOnThreads(workers, items: blocks.count) { claim in
       let reader = BlockReader(direct: direct)

@@ -34,7 +34,7 @@ public struct StreamRates: Sendable, Equatable {
     of file: IdfxFile,
     threads: Int
   ) throws(WeightFileError) {
-    let sample = Self.sample(of: tensors)
+    let sample = Self.sample(of: tensors, byteCount: Self.sampleBytes)
     let readers = (0..<max(1, threads)).map { _ in SampleReader() }
     let direct = try Self.directRate(sample, file.file, readers)
     // The first pass brings the sample into the page cache.
@@ -51,14 +51,28 @@ public struct StreamRates: Sendable, Equatable {
     )
   }
 
+  /// Stored bytes per second when `threads` threads read nearly all of `tensors` past the page cache, and do nothing
+  /// with it; `nil` where the file system does not do that.
+  ///
+  /// Takes as long as it says: a disk may be faster for a moment than for long.
+  public static func wholeDiskBytesPerSecond(
+    _ tensors: [IdfxTensor],
+    of file: IdfxFile,
+    threads: Int
+  ) throws(WeightFileError) -> Double? {
+    let sample = Self.sample(of: tensors, byteCount: .max)
+    let readers = (0..<max(1, threads)).map { _ in SampleReader() }
+    return try directRate(sample, file.file, readers)
+  }
+
   /// Blocks, and the names of their tensors by number.
   private struct Sample {
     let names: [String]
     let blocks: [TensorPlacement.Block]
   }
 
-  /// Blocks from all over `tensors`: as many of each kind as there are among all.
-  private static func sample(of tensors: [IdfxTensor]) -> Sample {
+  /// About `byteCount` bytes of blocks from all over `tensors`: as many of each kind as there are among all.
+  private static func sample(of tensors: [IdfxTensor], byteCount: Int) -> Sample {
     let placement = TensorPlacement(tensors)
     let blocks = placement.blocks
     // Steps of the golden ratio fall evenly on any pattern of long and short, raw and compressed blocks.
@@ -66,7 +80,7 @@ public struct StreamRates: Sendable, Equatable {
     var taken: Set<Int> = []
     var bytes = 0
     var turn = 0.5
-    while bytes < sampleBytes, taken.count < blocks.count, turn < Double(2 * blocks.count) {
+    while bytes < byteCount, taken.count < blocks.count, turn < Double(2 * blocks.count) {
       let index = Int((turn * golden).truncatingRemainder(dividingBy: 1) * Double(blocks.count))
       if taken.insert(index).inserted { bytes += blocks[index].stored.storedBytes }
       turn += 1

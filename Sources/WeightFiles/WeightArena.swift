@@ -46,16 +46,40 @@ package final class WeightArena: @unchecked Sendable {
     ByteRegion(baseAddress: UnsafeRawPointer(base), count: byteCount) { _ in _ = self }
   }
 
+  /// Touches every page, with up to `threads` threads.
+  private func touch(threads: Int) {
+    let chunks = (byteCount + Self.hugePageBytes - 1) / Self.hugePageBytes
+    ParallelWork.run(threads: threads, items: chunks) { claim in
+      while let chunk = claim() {
+        let start = chunk * Self.hugePageBytes
+        for offset in stride(
+          from: start,
+          to: min(start + Self.hugePageBytes, byteCount),
+          by: 4096
+        ) { slice(offset: offset, count: 1)[0] = 1 }
+      }
+    }
+  }
+
   /// Bytes of an arena of `byteCount` touched bytes that lie on huge pages, measured now on a new one;
   /// `nil` where the system does not tell.
   package static func grantedHugePageBytes(of byteCount: Int) -> Int? {
     guard let arena = try? WeightArena(byteCount: byteCount, path: "") else { return nil }
-    for offset in stride(from: 0, to: byteCount, by: 4096) {
-      arena.slice(offset: offset, count: 1)[0] = 1
-    }
+    arena.touch(threads: 1)
     return withExtendedLifetime(arena) {
       MemoryMaps.bytes("AnonHugePages:", ofMappingAt: UInt(bitPattern: arena.base))
     }
+  }
+
+  /// Seconds that `threads` threads need to get `byteCount` bytes from the system, which are then given
+  /// back; `nil` where they are not to be had.
+  ///
+  /// In a virtual machine that returns free memory to its host this can take longer than to fill it.
+  package static func secondsToObtain(_ byteCount: Int, threads: Int) -> Double? {
+    guard let arena = try? WeightArena(byteCount: byteCount, path: "") else { return nil }
+    let start = ContinuousClock.now
+    arena.touch(threads: threads)
+    return (ContinuousClock.now - start) / .seconds(1)
   }
 }
 

@@ -155,6 +155,53 @@ struct Converted {
     #expect(!folder.exists("model.idfx.partial") && !folder.exists("model.idfx.journal"))
   }
 
+  /// A disk that fails in the middle: from some moment on the system answers every read of the checkpoint with EIO.
+  @Test func whatCannotBeReadIsAnInputErrorAndResumes() throws {
+    let folder = try TemporaryFolder()
+    let copy = folder("checkpoint")
+    try FileManager.default.copyItem(atPath: Self.micro, toPath: copy)
+    let path = folder("model.idfx")
+    let error = #expect(throws: ConversionError.self) {
+      let source = try ConversionSource(path: copy)
+      let steps = Atomic(0)
+      try CheckpointConverter.convert(
+        source,
+        plan: ConversionPlan(source: source, recipe: .q4),
+        to: path
+      ) { _ in
+        if steps.add(1, ordering: .relaxed).newValue == 8 {
+          Self.failReads(of: copy + "/model.safetensors")
+        }
+      }
+    }
+    #expect(error?.kind == .inputOutput, "\(String(describing: error))")
+    #expect(error?.description.contains("model.safetensors") == true)
+    #expect(!folder.exists("model.idfx") && folder.exists("model.idfx.partial"))
+
+    let source = try ConversionSource(path: copy)
+    let report = try CheckpointConverter.convert(
+      source,
+      plan: ConversionPlan(source: source, recipe: .q4),
+      to: path
+    )
+    #expect(report.resumedBytes > 0)
+    #expect(try folder.read("model.idfx") == Converted().bytes())
+  }
+
+  /// Puts a file under every descriptor of the one at `path` of which no byte near its start can be read: this process's
+  /// own memory, whose first pages no process has.
+  private static func failReads(of path: String) {
+    let memory = open("/proc/self/mem", O_RDONLY)
+    defer { close(memory) }
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? []
+    for name in names {
+      let target = try? FileManager.default.destinationOfSymbolicLink(
+        atPath: "/proc/self/fd/" + name
+      )
+      if target == path, let descriptor = Int32(name) { dup2(memory, descriptor) }
+    }
+  }
+
   @Test func anotherRecipeDoesNotResumeWhatOneBegan() throws {
     let folder = try TemporaryFolder()
     let source = try ConversionSource(path: Self.micro)

@@ -26,10 +26,7 @@ import Testing
     // to have changed while it is loaded, which must end in the same way.
     let maps = "/proc/\(process.processIdentifier)/maps"
     for _ in 0..<600 {
-      if let text = try? String(contentsOfFile: maps, encoding: .utf8), text.contains("model.idfx")
-      {
-        break
-      }
+      if SystemFile.text(maps)?.contains("model.idfx") == true { break }
       try await Task.sleep(for: .milliseconds(100))
     }
     try await Task.sleep(for: .seconds(2))

@@ -129,6 +129,9 @@ import WeightFiles
     for frame in [good + [0], good + good, good + skippable, skippable + good, skippable] {
       #expect(throws: ZstdCodec.Failure.self) { try decode(frame, into: 1000) }
     }
+    // One raw byte in a frame that ends with a checksum of its own, which is wrong.
+    let checksum: [UInt8] = [0x28, 0xb5, 0x2f, 0xfd, 0x24, 1, 9, 0, 0, 7, 1, 2, 3, 4]
+    #expect(throws: ZstdCodec.Failure.self) { try decode(checksum, into: 1) }
     var dictionary = good
     dictionary[4] |= 1
     #expect(throws: ZstdCodec.Failure.self) { try decode(dictionary, into: 1000) }

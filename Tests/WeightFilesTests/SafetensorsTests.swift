@@ -138,6 +138,20 @@ import WeightFiles
     #expect(error?.description.contains(says) == true, "\(error?.description ?? "")")
   }
 
+  @Test func aFileThatShrinksIsNotRead() throws {
+    let folder = try TemporaryFolder()
+    let path = try folder.write(shard, to: "model.safetensors")
+    let checkpoint = try CheckpointFolder(path: folder.path)
+    let a = try #require(checkpoint.tensor(named: "a"))
+    let file = try checkpoint.file(of: a)
+    #expect(try file.bytes(at: a.offset, count: a.byteCount).count == 4)
+    #expect(truncate(path, 9) == 0)
+    #expect(throws: WeightFileError.changed(path: path)) {
+      try file.bytes(at: a.offset, count: a.byteCount)
+    }
+    #expect(throws: WeightFileError.changed(path: path)) { try file.checkUnchanged() }
+  }
+
   @Test func followsLinksOfTheHubCacheOnly() throws {
     let cache = try TemporaryFolder()
     for name in ["blobs", "snapshots/main"] {

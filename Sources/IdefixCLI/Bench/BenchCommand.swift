@@ -120,11 +120,18 @@ struct BenchCommand: Subcommand {
   }
 
   private func measureLoading() async throws {
-    guard shape == nil, memory == nil else {
-      throw CommandFailure(.usage, "--load is for a model file that stays in memory.")
+    guard shape == nil, memory == nil, repeats > 0 else {
+      throw CommandFailure(
+        .usage,
+        "--load is for a model file that stays in memory, loaded at least once."
+      )
     }
     let compute = try ComputeContext(threads: threads)
-    let result = try await LoadBench(try ModelPath.resolve(model), threads: compute.threads)
+    let result = try await LoadBench(
+      try ModelPath.resolve(model),
+      threads: compute.threads,
+      repeats: repeats
+    )
     if json {
       try JSONOutput.write(result)
     } else {
