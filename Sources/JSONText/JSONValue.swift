@@ -19,7 +19,7 @@ public enum JSONValue: Sendable, Hashable {
   case object([String: JSONValue])
 
   /// Values that a document, or a part that is read by itself, may have.
-  public static let maximumCount = 1 << 16
+  public static let maximumCount = 1 << 15
 
   /// Parses a whole text.
   public init(parsing bytes: [UInt8]) throws(JSONError) {

@@ -28,9 +28,10 @@ public final class LoadedTensors: Sendable {
     let input = file.file
     let blocks = placement.blocks
     let direct = DirectFile(input)
-    // Four more than decode: that many blocks are asked for at a time, so that the disk has something to do also
-    // while all processors wait for memory, which the system may be slow to give.
-    let workers = max(1, min(threads + 4, blocks.count))
+    // Some threads wait for the disk while the others decode: one for a small file, four for a large one, where
+    // all processors may be waiting for memory at a time and the disk should still have something to do.
+    let waiting = min(4, 1 + placement.storedByteCount >> 28)
+    let workers = max(1, min(threads + waiting, blocks.count))
     let start = ContinuousClock.now
     ParallelWork.runOnThreads(workers, items: blocks.count) { claim in
       let reader = BlockReader(direct: direct)
