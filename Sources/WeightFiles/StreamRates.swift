@@ -152,7 +152,9 @@ public struct StreamRates: Sendable, Equatable {
 private final class SampleReader: @unchecked Sendable {
   // Sendable: used by one thread at a time, the one that claimed its number.
   private let reader = BlockReader()
-  private let target = AlignedBuffer<UInt8>(count: IdfxFormat.maximumBlockBytes)
+  /// Room for more decoded blocks than caches hold, used in turn: a stream's blocks go to memory as well.
+  private let targets = AlignedBuffer<UInt8>(count: 8 * IdfxFormat.maximumBlockBytes)
+  private var next = 0
   private let stored = UnsafeMutableRawBufferPointer.allocate(
     byteCount: ZstdCodec.bound(IdfxFormat.maximumBlockBytes) + 2 * DirectFile.granule,
     alignment: DirectFile.granule
@@ -167,9 +169,10 @@ private final class SampleReader: @unchecked Sendable {
     from file: InputFile
   ) throws(WeightFileError) -> Int {
     let bytes = UnsafeMutableRawBufferPointer(
-      start: target.baseAddress,
+      start: targets.baseAddress + next,
       count: block.extent.rawByteCount(ofBlock: block.index)
     )
+    next = (next + IdfxFormat.maximumBlockBytes) % targets.count
     try reader.decode(block.extent, block.index, of: tensor, from: file, into: bytes)
     return bytes.count
   }
