@@ -1,8 +1,9 @@
 // How many prompt tokens may ride along in a step without stalling the streams that wait for it. Decides from measured
 // step times only; results never depend on it.
 //
-// What a token more costs depends on how many there are: while a pass waits for memory the first few cost nearly nothing.
-// So there is no formula: the chunk grows while steps keep within the bound, and shrinks in proportion when one does not.
+// What a token more costs depends on how many there are: while a pass waits for memory the first few cost nearly nothing,
+// and kernels take tokens in tiles, of which a half-filled one costs as much as a full one. So there is no formula: the
+// cost of every size that was tried is kept, and the chunk walks up and down among those that stay within the bound.
 
 /// Bounds the prefill share of steps that also decode.
 package struct StepPacer {
@@ -17,6 +18,8 @@ package struct StepPacer {
   private var baseMilliseconds: Double?
   /// Milliseconds of one more token in a step, smoothed.
   private var tokenMilliseconds: Double?
+  /// What a chunk adds to a step, relative to one without, smoothed; by the chunk's size.
+  private var costs: [Int: Double] = [:]
   /// The chunk that is tried next.
   private var size = 1
   /// Steps with a chunk since the last without.
@@ -35,8 +38,9 @@ package struct StepPacer {
       return
     }
     guard prefills > 0 else {
-      chunks = 0
       baseMilliseconds = Self.smooth(baseMilliseconds, milliseconds)
+      if chunks > 0 { forgive() }
+      chunks = 0
       guard drafts > 0 else {
         decodeMilliseconds = Self.smooth(decodeMilliseconds, milliseconds)
         return
@@ -47,18 +51,34 @@ package struct StepPacer {
       return
     }
     chunks += 1
-    guard let measured = baseMilliseconds else { return }
-    // Without the chunk it would not have taken longer.
-    let base = min(measured, milliseconds)
-    baseMilliseconds = base
-    let extra = milliseconds - base
-    tokenMilliseconds = Self.smooth(tokenMilliseconds, extra / Double(prefills))
-    let bound = Self.stretch * base
-    if extra > bound {
-      size = max(1, Int(Double(prefills) * bound / extra))
-    } else if prefills >= size {
-      size += max(1, size / 8)
+    guard var base = baseMilliseconds else { return }
+    if milliseconds < base {
+      // Without the chunk it would not have taken longer.
+      base = Self.smooth(base, milliseconds)
+      baseMilliseconds = base
     }
+    let extra = max(milliseconds - base, 0)
+    tokenMilliseconds = Self.smooth(tokenMilliseconds, extra / Double(prefills))
+    costs[prefills] = Self.smooth(costs[prefills], extra / base)
+    if prefills >= size { walk(from: prefills) }
+  }
+
+  /// Chooses the next chunk after one of `count` tokens.
+  private mutating func walk(from count: Int) {
+    guard isAffordable(count) else {
+      size = costs.keys.filter { $0 < count && isAffordable($0) }.max() ?? 1
+      return
+    }
+    let next = count + max(1, count / 8)
+    size = isAffordable(next) ? next : count
+  }
+
+  /// Whether a chunk keeps a step within the bound, as far as is known.
+  private func isAffordable(_ count: Int) -> Bool { costs[count, default: 0] <= Self.stretch }
+
+  /// Brings sizes that were too dear back bit by bit: they may have met a bad moment, or the machine has changed.
+  private mutating func forgive() {
+    costs = costs.mapValues { $0 > Self.stretch ? 0.9 * $0 : $0 }
   }
 
   /// Prompt tokens for a step that carries running streams; now and then none.
