@@ -93,7 +93,7 @@ extension StreamForecast {
     self.init(
       rates: try rates(plan.textStream),
       imageRates: try rates(plan.imageStream),
-      memoryBytesPerSecond: reads.sorted()[reads.count / 2],
+      memoryBytesPerSecond: reads.median ?? 0,
       fitsPageCache: free.map { $0 > plan.storedBytesPerPass } ?? false
     )
   }

@@ -4,6 +4,7 @@ import ArgumentParser
 import Conversion
 import Foundation
 import IdeficsModel
+import Idefix
 import Kernels
 import WeightFiles
 
@@ -42,7 +43,7 @@ struct PlanCommand: Subcommand {
   var images = 1
 
   @Option(name: .customLong("kv"), help: "Storage of cached keys and values: f32, f16 or int8.")
-  var cacheElement = "f16"
+  var cacheElement: CacheElement = .f16
 
   @Option(
     name: .customLong("disk-rate"),
@@ -62,9 +63,6 @@ struct PlanCommand: Subcommand {
     }
     guard (0...1024).contains(images) else {
       throw ValidationError("--images must be between 0 and 1024.")
-    }
-    guard KVElement(rawValue: cacheElement) != nil else {
-      throw ValidationError("--kv must be f32, f16 or int8.")
     }
     guard diskRate.map({ $0.bytes > 0 }) ?? true else {
       throw ValidationError("--disk-rate must be positive.")
@@ -125,7 +123,7 @@ struct PlanCommand: Subcommand {
       pageBytes: PageStore.bytesPerPage(
         heads: configuration.heads,
         headDim: configuration.headDim,
-        element: KVElement(rawValue: cacheElement) ?? .f16
+        element: KVElement(cacheElement)
       )
     )
     load.sequences = sequences

@@ -34,25 +34,28 @@ public struct StreamRates: Sendable, Equatable {
     of file: IdfxFile,
     threads: Int
   ) throws(WeightFileError) {
-    let sample = Self.sample(of: tensors, byteCount: Self.sampleBytes)
-    let readers = (0..<max(1, threads)).map { _ in SampleReader() }
+    let sample = Sample(of: tensors, byteCount: Self.sampleBytes)
+    let readers = Self.readers(threads)
     let direct = try Self.directRate(sample, file.file, readers)
-    // The first pass brings the sample into the page cache.
-    _ = try Self.decodedRate(sample, file.file, readers, passes: 1)
     self.init(
       diskBytesPerSecond: direct,
-      decodedBytesPerSecond: try Self.decodedRate(
-        sample,
-        file.file,
-        readers,
-        passes: Self.decodingPasses
-      ),
+      decodedBytesPerSecond: try Self.decodedRate(sample, file.file, readers),
       threads: readers.count
     )
   }
 
-  /// Stored bytes per second when `threads` threads read nearly all of `tensors` past the page cache, and do nothing
-  /// with it; `nil` where the file system does not do that.
+  /// Decoded bytes per second of `threads` threads, measured on a sample of `tensors` in the page cache.
+  public static func decodedBytesPerSecond(
+    _ tensors: [IdfxTensor],
+    of file: IdfxFile,
+    threads: Int
+  ) throws(WeightFileError) -> Double {
+    let sample = Sample(of: tensors, byteCount: sampleBytes)
+    return try decodedRate(sample, file.file, readers(threads))
+  }
+
+  /// Stored bytes per second when `threads` threads read all of `tensors` past the page cache, and do nothing with
+  /// it; `nil` where the file system does not do that.
   ///
   /// Takes as long as it says: a disk may be faster for a moment than for long.
   public static func wholeDiskBytesPerSecond(
@@ -60,44 +63,27 @@ public struct StreamRates: Sendable, Equatable {
     of file: IdfxFile,
     threads: Int
   ) throws(WeightFileError) -> Double? {
-    let sample = Self.sample(of: tensors, byteCount: .max)
-    let readers = (0..<max(1, threads)).map { _ in SampleReader() }
-    return try directRate(sample, file.file, readers)
+    try directRate(Sample(of: tensors), file.file, readers(threads))
   }
 
-  /// Blocks, and the names of their tensors by number.
-  private struct Sample {
-    let names: [String]
-    let blocks: [TensorPlacement.Block]
+  private static func readers(_ threads: Int) -> [SampleReader] {
+    (0..<max(1, threads)).map { _ in SampleReader() }
   }
 
-  /// About `byteCount` bytes of blocks from all over `tensors`: as many of each kind as there are among all.
-  private static func sample(of tensors: [IdfxTensor], byteCount: Int) -> Sample {
-    let placement = TensorPlacement(tensors)
-    let blocks = placement.blocks
-    // Steps of the golden ratio fall evenly on any pattern of long and short, raw and compressed blocks.
-    let golden = 0.618_033_988_749_895
-    var taken: Set<Int> = []
-    var bytes = 0
-    var turn = 0.5
-    while bytes < byteCount, taken.count < blocks.count, turn < Double(2 * blocks.count) {
-      let index = Int((turn * golden).truncatingRemainder(dividingBy: 1) * Double(blocks.count))
-      if taken.insert(index).inserted { bytes += blocks[index].stored.storedBytes }
-      turn += 1
-    }
-    return Sample(names: placement.names, blocks: taken.sorted().map { blocks[$0] })
-  }
-
-  /// Decoded bytes per second when the sample is decoded up to `passes` times.
+  /// Decoded bytes per second when the sample, in the page cache, is decoded again and again.
   private static func decodedRate(
     _ sample: Sample,
     _ file: InputFile,
-    _ readers: [SampleReader],
-    passes: Int
+    _ readers: [SampleReader]
   ) throws(WeightFileError) -> Double {
-    try rate(sample, readers, passes: passes) { block, reader throws(WeightFileError) in
-      try reader.decode(block, of: sample.names[block.tensor], from: file)
+    func rate(passes: Int) throws(WeightFileError) -> Double {
+      try Self.rate(sample, readers, passes: passes) { block, reader throws(WeightFileError) in
+        try reader.decode(block, of: sample.names[block.tensor], from: file)
+      }
     }
+    // The first pass brings the sample into the page cache.
+    _ = try rate(passes: 1)
+    return try rate(passes: decodingPasses)
   }
 
   /// Stored bytes per second past the page cache, or `nil` where the file system does not do that.
@@ -145,6 +131,37 @@ public struct StreamRates: Sendable, Equatable {
     if let error = failures.first { throw error }
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     return Double(bytes.load(ordering: .relaxed)) / max(seconds, 1e-9)
+  }
+}
+
+/// Blocks, and the names of their tensors by number.
+private struct Sample {
+  let names: [String]
+  let blocks: [TensorPlacement.Block]
+
+  /// All blocks of `tensors`.
+  init(of tensors: [IdfxTensor]) {
+    let placement = TensorPlacement(tensors)
+    names = placement.names
+    blocks = placement.blocks
+  }
+
+  /// About `byteCount` bytes of blocks from all over `tensors`: as many of each kind as there are among all.
+  init(of tensors: [IdfxTensor], byteCount: Int) {
+    let all = Sample(of: tensors)
+    let blocks = all.blocks
+    // Steps of the golden ratio fall evenly on any pattern of long and short, raw and compressed blocks.
+    let golden = 0.618_033_988_749_895
+    var taken: Set<Int> = []
+    var bytes = 0
+    var turn = 0.5
+    while bytes < byteCount, taken.count < blocks.count, turn < Double(2 * blocks.count) {
+      let index = Int((turn * golden).truncatingRemainder(dividingBy: 1) * Double(blocks.count))
+      if taken.insert(index).inserted { bytes += blocks[index].stored.storedBytes }
+      turn += 1
+    }
+    names = all.names
+    self.blocks = taken.sorted().map { blocks[$0] }
   }
 }
 

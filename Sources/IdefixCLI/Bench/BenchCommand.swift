@@ -5,6 +5,7 @@ import ArgumentParser
 import Conversion
 import Foundation
 import IdeficsModel
+import Idefix
 import Kernels
 import WeightFiles
 
@@ -62,7 +63,7 @@ struct BenchCommand: Subcommand {
   var memory: ByteCount?
 
   @Option(name: .customLong("kv"), help: "Storage of cached keys and values: f32, f16 or int8.")
-  var cacheElement = "f16"
+  var cacheElement: CacheElement = .f16
 
   @Flag(
     help: "Only load the model file, none of which is in the page cache, beside disk and decoder."
@@ -126,12 +127,11 @@ struct BenchCommand: Subcommand {
         "--load is for a model file that stays in memory, loaded at least once."
       )
     }
-    let compute = try ComputeContext(threads: threads)
-    let result = try await LoadBench(
-      try ModelPath.resolve(model),
-      threads: compute.threads,
-      repeats: repeats
-    )
+    var options = EngineOptions()
+    options.threads = threads
+    options.isa = isa
+    let path = try ModelPath.resolve(model)
+    let result = try await LoadBench(path, options: options, repeats: repeats)
     if json {
       try JSONOutput.write(result)
     } else {
@@ -171,11 +171,10 @@ struct BenchCommand: Subcommand {
     pages: Int,
     threads: Int
   ) throws -> ResidencyPlan {
-    let element = KVElement(rawValue: cacheElement) ?? .f16
     let pageBytes = PageStore.bytesPerPage(
       heads: configuration.heads,
       headDim: configuration.headDim,
-      element: element
+      element: KVElement(cacheElement)
     )
     var load = MemoryLedger.Load(context: 1, pageBytes: pageBytes)
     load.tokensPerStep = BenchSubject.tokensPerStep
@@ -199,9 +198,6 @@ struct BenchCommand: Subcommand {
     images: Int,
     sequences: Int
   ) throws -> BenchSubject {
-    guard let element = KVElement(rawValue: cacheElement) else {
-      throw CommandFailure(.usage, "--kv must be f32, f16 or int8.")
-    }
     let source: any WeightSource
     let configuration: Configuration
     if let shape {
@@ -233,7 +229,7 @@ struct BenchCommand: Subcommand {
       tokens: tokens,
       images: images,
       sequences: sequences,
-      cacheElement: element
+      cacheElement: KVElement(cacheElement)
     )
   }
 }

@@ -150,15 +150,14 @@ struct BenchRunner {
     _ shares: [Double],
     _ limit: String
   ) -> BenchRow {
-    let sorted = seconds.sorted()
-    let median = sorted[sorted.count / 2]
+    let rates = tokens.map { tokens in seconds.map { tokens / $0 } }
     return BenchRow(
       test: test,
-      tokensPerS: tokens.map { $0 / median },
-      lowestTokensPerS: tokens.map { $0 / sorted[sorted.count - 1] },
-      highestTokensPerS: tokens.map { $0 / sorted[0] },
-      milliseconds: median * 1000,
-      share: shares.sorted()[shares.count / 2],
+      tokensPerS: rates?.median,
+      lowestTokensPerS: rates?.min(),
+      highestTokensPerS: rates?.max(),
+      milliseconds: (seconds.median ?? 0) * 1000,
+      share: shares.median ?? 0,
       limit: limit
     )
   }

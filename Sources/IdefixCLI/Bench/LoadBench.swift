@@ -7,6 +7,7 @@
 
 import Foundation
 import Idefix
+import Kernels
 import WeightFiles
 
 /// What `bench --load` prints.
@@ -37,20 +38,24 @@ struct LoadBench: Encodable {
   /// Share of the lower limit that the median run reached, 0…1.
   let share: Double
 
-  /// Loads the model at `path` `repeats` times.
-  init(_ path: String, threads: Int, repeats: Int) async throws {
+  /// Loads the model at `path` `repeats` times, as `options` say.
+  init(_ path: String, options: EngineOptions, repeats: Int) async throws {
+    let threads = options.threads ?? Processors.recommendedThreads
     let file = try IdfxFile.open(path)
     let loaded = file.tensors.filter { !file.isInPlace($0) }
     guard !loaded.isEmpty else {
       throw CommandFailure(.usage, "\(path): its weights are used in place, so nothing is loaded.")
     }
     let weights = TensorPlacement(loaded)
-    var options = EngineOptions()
-    options.threads = threads
-    var disks = [try StreamRates.wholeDiskBytesPerSecond(loaded, of: file, threads: threads)]
-    var decoders = [
-      try StreamRates(measuring: loaded, of: file, threads: threads).decodedBytesPerSecond
-    ]
+    var disks: [Double?] = []
+    var decoders: [Double] = []
+    func measureLimits() throws {
+      decoders.append(
+        try StreamRates.decodedBytesPerSecond(loaded, of: file, threads: threads)
+      )
+      disks.append(try StreamRates.wholeDiskBytesPerSecond(loaded, of: file, threads: threads))
+    }
+    try measureLimits()
     var runs: [Run] = []
     for _ in 0..<repeats {
       file.leavePageCache()
@@ -68,29 +73,22 @@ struct LoadBench: Encodable {
           obtainedBytesPerSecond: obtaining.map { Double(unused) / max($0, 1e-9) }
         )
       )
-      decoders.append(
-        try StreamRates(measuring: loaded, of: file, threads: threads).decodedBytesPerSecond
-      )
-      disks.append(try StreamRates.wholeDiskBytesPerSecond(loaded, of: file, threads: threads))
+      try measureLimits()
     }
 
     model = path
     storedBytes = weights.storedByteCount
     bytes = weights.byteCount
     self.runs = runs
-    let disk = Self.median(disks.compactMap(\.self))
-    let decoder = Self.median(decoders) ?? 0
+    let disk = disks.compactMap(\.self).median
+    let decoder = decoders.median ?? 0
     diskBytesPerSecond = disk
     decodedBytesPerSecond = decoder
-    let seconds = Self.median(runs.map(\.seconds)) ?? .infinity
+    let seconds = runs.map(\.seconds).median ?? .infinity
     // The lower limit is the one that would take longer.
     let reading = disk.map { Double(weights.storedByteCount) / $0 } ?? 0
     let least = max(reading, Double(weights.byteCount) / decoder)
     share = least / seconds
-  }
-
-  private static func median(_ values: [Double]) -> Double? {
-    values.isEmpty ? nil : values.sorted()[values.count / 2]
   }
 
   /// The same for a person.
