@@ -77,6 +77,7 @@ enum CodebookFit {
     var scales = [Lanes](repeating: Lanes(), count: sample.vectors.count / group)
     var weighted = [Double](repeating: 0, count: 16)
     var weights = [Double](repeating: 0, count: 16)
+    let origin = CodebookRounding.origin
     sample.vectors.withUnsafeBufferPointer { x in
       sample.weights.withUnsafeBufferPointer { importance in
         scales.withUnsafeMutableBufferPointer {
@@ -93,7 +94,7 @@ enum CodebookFit {
             let twice = 2 / scale
             for k in (index * group)..<((index + 1) * group) {
               let value = x[k][lane]
-              let position = (value * twice - 0.5) + CodebookTable.rounding
+              let position = (value * twice - 0.5) + origin
               let cell = Int(position.bitPattern & UInt32(CodebookTable.cells - 1))
               let code = Int(table.codes[cell])
               let weight = importance.isEmpty ? scale : scale * importance[k]

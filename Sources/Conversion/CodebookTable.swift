@@ -8,8 +8,6 @@ import Tensors
 final class CodebookTable: Sendable {
   /// Cells, centred on zero; values may reach ±512 in units of codebook entries.
   static let cells = 2048
-  /// Adding this to a float32 leaves its nearest integer in the low bits.
-  static let rounding: Float = 12_582_912
 
   /// Value of the nearest entry, by cell.
   let values: [Float]
@@ -51,8 +49,8 @@ final class CodebookTable: Sendable {
 
   /// Looks every lane of a cell position up in a table of `cells` entries.
   ///
-  /// `position` is twice the value, in codebook units, less one half, plus `rounding`: rounding that
-  /// to an integer is the floor of twice the value, and a tie is a boundary between equal cells.
+  /// `position` is twice the value, in codebook units, less one half, plus `CodebookRounding.origin`:
+  /// rounding that to an integer is the floor of twice the value, and a tie is a boundary between equal cells.
   @inline(__always)
   static func lookUp(_ position: Lanes, in table: UnsafePointer<Float>) -> Lanes {
     @inline(__always)

@@ -3,6 +3,7 @@
 // for the weights as they are by then. Owns the scratch of one worker. Deterministic: products and sums
 // in a fixed order.
 
+import Kernels
 import Tensors
 
 /// Error-compensating rounding of tiles of one matrix.
@@ -90,7 +91,7 @@ struct CompensatedRounding: ~Copyable {
     let inverse = TileQuantizer.inverse(scale)
     let twice = inverse + inverse
     let shift = Lanes(repeating: -0.5)
-    let rounding = Lanes(repeating: CodebookTable.rounding)
+    let rounding = Lanes(repeating: CodebookRounding.origin)
     let limit = Lanes(repeating: Float(CodebookTable.cells / 2 - 2))
     let table = search.table
     let errors = self.errors.baseAddress

@@ -7,8 +7,6 @@ import Tensors
 
 /// Scale search in groups of one tile, for one codebook.
 struct GroupSearch: Sendable {
-  /// Groups whose largest magnitude is below this become zero.
-  static let smallest: Float = 1e-15
   /// Squared norm beyond which (or when NaN) a group cannot hold weights.
   static let largestEnergy: Float = 1e30
 

@@ -214,14 +214,14 @@ struct TileQuantizer: ~Copyable {
     for index in 0..<layout.groups {
       let extremes = GroupSearch.extremes(x + index &* group, group)
       var scale = Lanes()
-      for lane in 0..<16 where abs(extremes[lane]) >= GroupSearch.smallest {
+      for lane in 0..<16 where abs(extremes[lane]) >= CodebookRounding.smallest {
         scale[lane] = abs(extremes[lane]) / 127
       }
       groupScales[index] = scale
     }
     let rowScale = rowScales()
     rowScaleBytes.storeBytes(of: rowScale, as: Lanes.self)
-    let rounding = Lanes(repeating: CodebookTable.rounding)
+    let rounding = Lanes(repeating: CodebookRounding.origin)
     for index in 0..<layout.groups {
       var scale = Lanes()
       var inverse = Lanes()

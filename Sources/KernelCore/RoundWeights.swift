@@ -49,6 +49,9 @@ public struct RoundingArguments {
     self.codes = codes
   }
 
+  /// Groups whose largest magnitude is below this become zero.
+  @inlinable public static var smallest: Float { 1e-15 }
+
   /// Columns of group `index` that count: all, but for the last groups of a padded row.
   @inlinable @inline(__always)
   func count(_ index: Int) -> Int { max(1, min(group, columns - index * group)) }
@@ -78,8 +81,7 @@ public func findScales<L: Lanes>(_: L.Type, _ a: RoundingArguments, _ lower: Int
   typealias V = SIMD16<Float>
   let zero = V(repeating: 0)
   let one = V(repeating: 1)
-  // Groups whose largest magnitude is below this become zero.
-  let smallest = V(repeating: 1e-15)
+  let smallest = V(repeating: RoundingArguments.smallest)
   for index in lower..<upper {
     let count = a.count(index)
     let x = a.x + index * a.group * 16

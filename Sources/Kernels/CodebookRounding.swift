@@ -10,6 +10,11 @@ public struct CodebookRounding: Sendable {
   /// Sixteen lanes of float32: one element of each row of a tile.
   public typealias Vector = SIMD16<Float>
 
+  /// Groups whose largest magnitude is below this become zero.
+  public static let smallest = RoundingArguments.smallest
+  /// Adding this to a float32 leaves its nearest integer in the low bits.
+  public static let origin = CodebookPosition.origin
+
   private let kernels: KernelTable
   private let entries: [Float]
   private let firsts: [Float]
