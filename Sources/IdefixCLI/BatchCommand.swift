@@ -105,11 +105,7 @@ struct BatchCommand: Subcommand {
     let engine = try await modelArguments.loadEngine(model, options: options)
     try await prefixArguments.load(into: engine)
     if let shared {
-      do {
-        try await prefixArguments.save(shared.prompt, of: engine, quiet: modelArguments.quiet)
-      } catch {
-        throw shared.naming(error)
-      }
+      try await prefixArguments.save(shared, of: engine, quiet: modelArguments.quiet)
     }
     try await batch.run(on: engine, output: answers)
     bar.clear()

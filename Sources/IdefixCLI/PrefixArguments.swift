@@ -26,15 +26,8 @@ struct PrefixArguments: ParsableArguments {
   )
   var savePrefix: String?
 
-  /// Loads the packs into the cache.
-  func load(into engine: Engine) async throws { try await Self.load(packs, into: engine) }
-
-  /// Loads packs for requests of `tenants`.
-  static func load(
-    _ packs: [String],
-    into engine: Engine,
-    tenants: [String] = [""]
-  ) async throws {
+  /// Loads the packs into the cache, for requests of `tenants`.
+  func load(into engine: Engine, tenants: [String] = [""]) async throws {
     for path in packs {
       for tenant in tenants {
         do {
@@ -49,20 +42,19 @@ struct PrefixArguments: ParsableArguments {
   /// Computes the state of `prompt` and keeps it, if that was asked for.
   func save(_ prompt: Prompt, of engine: Engine, quiet: Bool) async throws {
     guard let savePrefix else { return }
-    try await Self.save(prompt, of: engine, to: savePrefix, quiet: quiet)
-  }
-
-  /// Computes the state of `prompt` and keeps it at `path`.
-  static func save(
-    _ prompt: Prompt,
-    of engine: Engine,
-    to path: String,
-    quiet: Bool
-  ) async throws {
-    let saved = try await engine.savePrefix(prompt, to: path, tenant: "")
+    let saved = try await engine.savePrefix(prompt, to: savePrefix, tenant: "")
     guard !quiet else { return }
     Terminal.writeError(
-      "\(path): \(saved.tokens) tokens and \(saved.images) images, \(ByteCount(saved.bytes))\n"
+      "\(savePrefix): \(saved.tokens) tokens and \(saved.images) images, \(ByteCount(saved.bytes))\n"
     )
+  }
+
+  /// As `save`, for a prompt from a file, which an error names.
+  func save(_ prompt: NamedPrompt, of engine: Engine, quiet: Bool) async throws {
+    do {
+      try await save(prompt.prompt, of: engine, quiet: quiet)
+    } catch {
+      throw prompt.naming(error)
+    }
   }
 }

@@ -67,15 +67,6 @@ struct ServeCommand: Subcommand {
 
   @Option(
     help: ArgumentHelp(
-      "Start with a prompt's state that `idefix run --save-prefix` kept; may be repeated.",
-      valueName: "pack"
-    ),
-    completion: .file()
-  )
-  var prefixPack: [String] = []
-
-  @Option(
-    help: ArgumentHelp(
       "A prompt or messages that requests begin with: its state is computed at the start and kept in "
         + "the file of --save-prefix.",
       valueName: "file"
@@ -84,14 +75,7 @@ struct ServeCommand: Subcommand {
   )
   var prefix: String?
 
-  @Option(
-    help: ArgumentHelp(
-      "Keep the state of --prefix in a file, for --prefix-pack.",
-      valueName: "pack"
-    ),
-    completion: .file()
-  )
-  var savePrefix: String?
+  @OptionGroup(title: "Shared prefix") var prefixArguments: PrefixArguments
 
   @Flag(help: "Share cached prefixes and images between API keys.")
   var shareCache = false
@@ -112,7 +96,7 @@ struct ServeCommand: Subcommand {
   var printConfig = false
 
   func validate() throws {
-    guard (prefix == nil) == (savePrefix == nil) else {
+    guard (prefix == nil) == (prefixArguments.savePrefix == nil) else {
       throw ValidationError("--prefix and --save-prefix go together.")
     }
   }
@@ -139,22 +123,13 @@ struct ServeCommand: Subcommand {
     var shared: NamedPrompt?
     if let prefix { shared = try await PromptArguments.read(messages: prefix) }
     let loaded = try await arguments.loadEngine(model, options: engine)
-    var packs = settings.list("prefix-pack")
-    if let shared, let savePrefix {
-      do {
-        try await PrefixArguments.save(
-          shared.prompt,
-          of: loaded,
-          to: savePrefix,
-          quiet: arguments.quiet
-        )
-      } catch {
-        throw shared.naming(error)
-      }
-      packs.append(savePrefix)
+    var prefixes = prefixArguments
+    prefixes.packs = settings.list("prefix-pack")
+    if let shared, let savePrefix = prefixes.savePrefix {
+      try await prefixes.save(shared, of: loaded, quiet: arguments.quiet)
+      prefixes.packs.append(savePrefix)
     }
-    try await PrefixArguments.load(
-      packs,
+    try await prefixes.load(
       into: loaded,
       tenants: engine.sharesCacheAcrossTenants ? [""] : server.apiKeys.tenants
     )
@@ -225,7 +200,8 @@ struct ServeCommand: Subcommand {
     flags["max-client-batch"] = maxClientBatch.map(String.init)
     flags["request-timeout"] = requestTimeout.map(String.init)
     flags["allow-url-host"] = allowURLHost.isEmpty ? nil : allowURLHost.joined(separator: ",")
-    flags["prefix-pack"] = prefixPack.isEmpty ? nil : prefixPack.joined(separator: ",")
+    let packs = prefixArguments.packs
+    flags["prefix-pack"] = packs.isEmpty ? nil : packs.joined(separator: ",")
     flags["share-cache"] = shareCache ? "true" : nil
     flags["escape-roles"] = escapeRoles ? "true" : nil
     flags["log-format"] = logFormat
