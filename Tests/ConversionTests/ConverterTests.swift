@@ -164,7 +164,7 @@ struct Converted {
     let error = #expect(throws: ConversionError.self) {
       let source = try ConversionSource(path: copy)
       let steps = Atomic(0)
-      try CheckpointConverter.convert(
+      _ = try CheckpointConverter.convert(
         source,
         plan: ConversionPlan(source: source, recipe: .q4),
         to: path

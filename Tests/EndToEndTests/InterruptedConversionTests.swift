@@ -13,15 +13,21 @@ import Testing
     ["convert", Self.checkpoint, "-o", output, "--quiet", "--level", "19"]
   }
 
-  /// Starts a conversion and kills it after `delay`; whether it had finished before.
-  private func convert(to output: String, killedAfter delay: Duration) throws -> Bool {
+  /// Starts a conversion.
+  private func start(to output: String, errors: FileHandle) throws -> Process {
     let process = Process()
     process.executableURL = IdefixProcess.binary
     process.arguments = arguments(output)
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
+    process.standardError = errors
     try process.run()
+    return process
+  }
+
+  /// Starts a conversion and kills it after `delay`; whether it had finished before.
+  private func convert(to output: String, killedAfter delay: Duration) throws -> Bool {
+    let process = try start(to: output, errors: .nullDevice)
     let deadline = ContinuousClock.now + delay
     while process.isRunning, ContinuousClock.now < deadline { usleep(500) }
     if process.isRunning { kill(process.processIdentifier, SIGKILL) }
@@ -58,6 +64,40 @@ import Testing
     for name in [output + ".partial", output + ".journal"] {
       #expect(!FileManager.default.fileExists(atPath: name))
     }
+  }
+
+  /// Ctrl-C at random moments: exit code 130, nothing under the final name, and the rest as after a kill.
+  @Test func interruptedConversionsSaySoAndResume() throws {
+    let folder = try TemporaryFolder()
+    let started = ContinuousClock.now
+    #expect(try IdefixProcess.run(arguments(folder("whole.idfx"))).status == 0)
+    let duration = started.duration(to: .now)
+    let whole = try folder.read("whole.idfx")
+    var random = SeededGenerator(seed: 13)
+    var interrupts = 0
+    for number in 0..<50 where interrupts < 5 {
+      let output = folder("\(number).idfx")
+      let errors = URL(filePath: try folder.write([], to: "stderr"))
+      let process = try start(to: output, errors: FileHandle(forWritingTo: errors))
+      // Before there is such a file, Ctrl-C may still be what the system makes of it.
+      while process.isRunning, !folder.exists("\(number).idfx.partial") { usleep(200) }
+      let deadline = ContinuousClock.now + duration * Int.random(in: 0..<100, using: &random) / 150
+      while process.isRunning, ContinuousClock.now < deadline { usleep(200) }
+      process.interrupt()
+      process.waitUntilExit()
+      #expect(process.terminationReason == .exit, "the signal ended it")
+      if process.terminationStatus != 0 {
+        interrupts += 1
+        let text = String(decoding: try folder.read("stderr"), as: UTF8.self)
+        #expect(process.terminationStatus == 130, "\(text)")
+        #expect(text.contains("goes on where this one stopped"), "\(text)")
+        #expect(!folder.exists("\(number).idfx"))
+        let resumed = try IdefixProcess.run(arguments(output))
+        #expect(resumed.status == 0, "\(resumed.errors)")
+      }
+      #expect(try folder.read("\(number).idfx") == whole)
+    }
+    #expect(interrupts == 5, "all others had finished before")
   }
 
   /// The system itself refuses to write on, at one size after the other: exit code 74, and in the end the same bytes.
