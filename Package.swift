@@ -43,6 +43,7 @@ let package = Package(
     .library(name: "Idefix", targets: ["Idefix"]),
     // For Tools/Benchmarks alone: no promise to anyone else.
     .library(name: "IdefixKernels", targets: ["Kernels", "Tensors"]),
+    .library(name: "IdefixTokenizers", targets: ["Tokenizers"]),
     .executable(name: "idefix", targets: ["IdefixCLI"]),
   ],
   dependencies: [

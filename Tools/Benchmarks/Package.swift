@@ -1,7 +1,7 @@
 // swift-tools-version: 6.1
 //
-// Speed of the kernels against thresholds. A package of its own, so that building Idefix does not build it;
-// its build takes nothing of Idefix but the kernel rooms.
+// Speed of the kernels and of the tokenizer against thresholds. A package of its own, so that building Idefix does
+// not build it; its build takes nothing of Idefix but the rooms that are measured.
 
 import PackageDescription
 
@@ -13,7 +13,12 @@ let package = Package(
       name: "KernelBenchmarks",
       dependencies: [.product(name: "IdefixKernels", package: "idefix")],
       swiftSettings: [.enableUpcomingFeature("ExistentialAny")]
-    )
+    ),
+    .executableTarget(
+      name: "TokenizerBenchmarks",
+      dependencies: [.product(name: "IdefixTokenizers", package: "idefix")],
+      swiftSettings: [.enableUpcomingFeature("ExistentialAny")]
+    ),
   ],
   swiftLanguageModes: [.v6]
 )
