@@ -46,8 +46,14 @@ package final class WeightArena: @unchecked Sendable {
     ByteRegion(baseAddress: UnsafeRawPointer(base), count: byteCount) { _ in _ = self }
   }
 
+  /// Gives the memory from `offset` on, whole huge pages, back to the system; it is zero again.
+  package func giveBack(from offset: Int, count: Int) {
+    let bytes = slice(offset: offset, count: count)
+    madvise(bytes.baseAddress, bytes.count, MADV_DONTNEED)
+  }
+
   /// Touches every page, with up to `threads` threads.
-  private func touch(threads: Int) {
+  package func touch(threads: Int) {
     let chunks = (byteCount + Self.hugePageBytes - 1) / Self.hugePageBytes
     ParallelWork.run(threads: threads, items: chunks) { claim in
       while let chunk = claim() {
@@ -69,17 +75,6 @@ package final class WeightArena: @unchecked Sendable {
     return withExtendedLifetime(arena) {
       MemoryMaps.bytes("AnonHugePages:", ofMappingAt: UInt(bitPattern: arena.base))
     }
-  }
-
-  /// Seconds that `threads` threads need to get `byteCount` bytes from the system, which are then given
-  /// back; `nil` where they are not to be had.
-  ///
-  /// In a virtual machine that returns free memory to its host this can take longer than to fill it.
-  package static func secondsToObtain(_ byteCount: Int, threads: Int) -> Double? {
-    guard let arena = try? WeightArena(byteCount: byteCount, path: "") else { return nil }
-    let start = ContinuousClock.now
-    arena.touch(threads: threads)
-    return (ContinuousClock.now - start) / .seconds(1)
   }
 }
 
