@@ -101,22 +101,31 @@ func quantizedTiles<S: TokenSums, F: CodeFormat>(
     let count = min(recordsInBlock, records - first)
     let x = activations + first * S.count * ActivationRecord.bytes
     let blockScales = activationScales + block * S.count
+    let isLast = block == blocks - 1
+    let next = isLast ? activations : x + recordsInBlock * S.count * ActivationRecord.bytes
+    let share = S.count == 1 ? 0 : (S.count + upper - lower - 1) / (upper - lower)
     for tile in lower..<upper {
       let codes = a.codes + tile * a.tileBytes + first * F.blockBytes
       let scales = a.groupScales + (tile * a.groups + first * F.groups) * 16
       let floats = pass.scratch.floats(tile - lower)
+      let fetch = Fetch(
+        activations: next + (tile - lower) * recordsInBlock * share * ActivationRecord.bytes,
+        records: share,
+        distance: upper - lower == 1 ? 4096 : 1024
+      )
+      if isLast, S.count > 1 { fetchResults(L.self, a, pass, tile) }
       if block == 0 {
         for token in 0..<S.count { SIMD16<Float>(repeating: 0).store(floats + token * 16) }
       }
       if L.partRows == 16 {
-        quantizedBlock(S.self, F.self, table, codes, scales, x, count)
+        quantizedBlock(S.self, F.self, table, codes, scales, x, count, fetch)
           .addProducts(blockScales, floats)
         continue
       }
       let integers = pass.scratch.integers
       var part = 0
       while part < 16 {
-        quantizedBlock(S.self, F.self, table, codes + part * 4, scales + part, x, count)
+        quantizedBlock(S.self, F.self, table, codes + part * 4, scales + part, x, count, fetch)
           .store(to: integers + part * 4)
         part += L.partRows
       }
@@ -126,6 +135,35 @@ func quantizedTiles<S: TokenSums, F: CodeFormat>(
       }
     }
   }
+}
+
+/// What the products of a row tile with 256 k fetch for those that follow.
+@usableFromInline
+struct Fetch {
+  /// The row tile's share of the activations of the next 256 k, or of the first, where the next row tiles begin.
+  ///
+  /// Those of one token are in the first-level cache.
+  @usableFromInline let activations: UnsafeRawPointer
+  /// Records of activations to fetch beside each record.
+  @usableFromInline let records: Int
+  /// Bytes from the codes at hand to those fetched.
+  ///
+  /// Far where one row tile streams from memory, near where several come from the second-level cache and would
+  /// drive each other out of the first.
+  @usableFromInline let distance: Int
+
+  @inlinable @inline(__always)
+  init(activations: UnsafeRawPointer, records: Int, distance: Int) {
+    self.activations = activations
+    self.records = records
+    self.distance = distance
+  }
+}
+
+/// Fetches where the results of a row tile go: they lie too far apart for the processor to foresee.
+@inlinable @inline(__always)
+func fetchResults<L: Lanes>(_: L.Type, _ a: LinearArguments, _ pass: LinearPass, _ tile: Int) {
+  for token in 0..<pass.tokens { L.prefetch(a.y + ((pass.first + token) * a.yStride + tile * 16)) }
 }
 
 /// `floats += scale · float(sums)`, rounded once.
@@ -151,20 +189,29 @@ func quantizedBlock<S: TokenSums, F: CodeFormat>(
   _ codes: UnsafeRawPointer,
   _ scales: UnsafeRawPointer,
   _ x: UnsafeRawPointer,
-  _ count: Int
+  _ count: Int,
+  _ fetch: Fetch
 ) -> S {
   typealias L = S.L
   var totals = S.zero
+  var next = fetch.activations
   var codes = codes
   var scales = scales
   var x = x
   for _ in 0..<count {
     var line = 0
     while line < F.blockBytes {
-      L.prefetch(codes + (4096 + line))
+      L.prefetch(codes + fetch.distance + line)
       line += 64
     }
-    L.prefetch(scales + 512)
+    L.prefetch(scales + fetch.distance / 8)
+    if S.count > 1 {
+      let end = next + fetch.records * ActivationRecord.bytes
+      while next < end {
+        L.prefetch(next)
+        next += ActivationRecord.bytes
+      }
+    }
     let scale = L.groupScale(scales)
     var correction = ActivationRecord.supplement
     if F.groups == 2 { correction = ActivationRecord.halfCorrections }

@@ -24,9 +24,12 @@ struct RowChunks {
     let tileBytes = max(1, bytes / max(all, 1))
     let hasManyTokens = (jobs.first?.tokens ?? 0) > TokenTiles.limit
     // Few tokens: some 10 microseconds of reading. Many: work enough in any tile, but where tokens pass in
-    // several turns their weights should stay in the second-level cache.
+    // several turns their weights should stay in the second-level cache; whole groups of tiles, which share
+    // the reading of activations.
     let least = hasManyTokens ? 1 : (256 << 10) / tileBytes
-    let most = hasManyTokens ? max(1, (448 << 10) / tileBytes) : all
+    let fitting = max(1, (448 << 10) / tileBytes)
+    let group = min(LinearScratch.rowTiles, fitting)
+    let most = hasManyTokens ? fitting / group * group : all
     let shares = threads * 2
     let floor = max(1, min(least, all / shares), all / ThreadPool.maximumChunks + 1)
     var first = 0

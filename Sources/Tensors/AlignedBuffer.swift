@@ -1,5 +1,8 @@
 // An owned, 64-byte aligned, zero-initialised run of trivial elements: what kernels write into.
-// Refuses nothing at run time but absurd sizes: callers size it from validated shapes.
+// Refuses nothing at run time but absurd sizes: callers size it from validated shapes. Large ones ask for
+// huge pages, as kernels stream through them or jump from row to row.
+
+import Glibc
 
 /// Owner of `count` trivial elements at a 64-byte aligned address.
 ///
@@ -17,7 +20,13 @@
   public init(count: Int) {
     precondition(count >= 0, "negative buffer size")
     let bytes = max(count, 1) * MemoryLayout<Element>.stride
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: Self.alignment)
+    let hugePage = 2 << 20
+    let isLarge = bytes >= 2 * hugePage
+    let raw = UnsafeMutableRawPointer.allocate(
+      byteCount: bytes,
+      alignment: isLarge ? hugePage : Self.alignment
+    )
+    if isLarge { madvise(raw, bytes / hugePage * hugePage, MADV_HUGEPAGE) }
     raw.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
     baseAddress = raw.bindMemory(to: Element.self, capacity: max(count, 1))
     self.count = count
