@@ -1,5 +1,5 @@
-// Measures what the machine can do at best, to be taken in the same run as whatever is judged
-// against it: on shared machines both limits move from second to second.
+// Measures what the machine can do at best, before and after whatever is judged against it: on shared
+// machines both limits move from second to second.
 
 import KernelCore
 import Tensors
@@ -50,6 +50,81 @@ public final class MachineProbe {
       context.pool.run(chunks) { _, thread in sums.keep(kernels.multiply(base, turns), thread) }
     }
     return Double(chunks * turns * kernels.productsPerTurn) / elapsed.inSeconds
+  }
+}
+
+extension MachineProbe {
+  /// What bounds a piece of work.
+  public enum Limit: Sendable {
+    /// Bytes read per second.
+    case reading
+    /// Int8 multiply-adds per second.
+    case multiplying
+  }
+
+  /// Units of a limit per second, now.
+  public func rate(of limit: Limit) -> Double {
+    switch limit {
+    case .reading: readBytesPerSecond()
+    case .multiplying: productsPerSecond()
+    }
+  }
+
+  /// Repeats `body`, which does `work` units of a limit, `repeats` times, each time between two probes.
+  ///
+  /// Where these differ by more than a tenth the machine has changed meanwhile, and the repetition is done
+  /// again; at most as many times as there are repetitions.
+  public func runs(
+    of work: Double,
+    against limit: Limit,
+    repeats: Int,
+    _ body: () throws -> Void
+  ) rethrows -> ProbedRuns {
+    var steady: [(seconds: Double, share: Double)] = []
+    var others = steady
+    var before = rate(of: limit)
+    while steady.count < repeats, others.count <= repeats {
+      let start = ContinuousClock.now
+      try body()
+      let seconds = (ContinuousClock.now - start).inSeconds
+      let after = rate(of: limit)
+      // The faster probe: work that no probe keeps up with must not look like a large share of a limit.
+      let run = (seconds, work / seconds / max(before, after))
+      if abs(before - after) <= 0.1 * max(before, after) {
+        steady.append(run)
+      } else {
+        others.append(run)
+      }
+      before = after
+    }
+    let isSteady = steady.count >= repeats
+    return ProbedRuns(isSteady ? steady : steady + others, isSteady: isSteady)
+  }
+}
+
+/// Repetitions of a piece of work between probes of its limit.
+public struct ProbedRuns: Sendable {
+  /// How far a share can be relied on.
+  public enum Trust: String, Sendable, Encodable {
+    /// Probes agreed, and the work was not faster than they.
+    case steady
+    /// Too many repetitions lay between probes that differed.
+    case limitMoved = "limit_moved"
+    /// The work was faster than the limit: the probe was slow, and the share says nothing.
+    case probeBeaten = "probe_beaten"
+  }
+
+  /// Seconds of each repetition, ascending; not empty.
+  public let seconds: [Double]
+  /// Median share of the limit.
+  public let share: Double
+  /// How far it can be relied on.
+  public let trust: Trust
+
+  fileprivate init(_ runs: [(seconds: Double, share: Double)], isSteady: Bool) {
+    seconds = runs.map(\.seconds).sorted()
+    share = runs.map(\.share).sorted()[runs.count / 2]
+    trust = share > 1 ? .probeBeaten : isSteady ? .steady : .limitMoved
   }
 }
 

@@ -83,4 +83,13 @@ import Testing
     #expect((1e6...1e13).contains(probe.readBytesPerSecond()))
     #expect((1e6...1e15).contains(probe.productsPerSecond()))
   }
+
+  @Test func workFasterThanTheProbeIsNotTrusted() throws {
+    let probe = MachineProbe(context: try ComputeContext(threads: 1), bytes: 4 << 20)
+    var count = 0
+    let runs = probe.runs(of: 1e18, against: .multiplying, repeats: 3) { count += 1 }
+    #expect(runs.trust == .probeBeaten)
+    #expect(runs.share > 1)
+    #expect(runs.seconds.count >= 3 && runs.seconds.count <= count && count <= 6)
+  }
 }

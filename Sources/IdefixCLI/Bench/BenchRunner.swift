@@ -1,5 +1,5 @@
-// The measurements of `idefix bench`: each one repeated, with the machine's limit probed before every
-// repetition, so that a ratio compares two numbers of the same second.
+// The measurements of `idefix bench`: each one repeated, with the machine's limit probed before and after every
+// repetition, so that a ratio compares numbers of the same second.
 
 import Foundation
 import IdeficsModel
@@ -13,14 +13,36 @@ struct BenchRow: Encodable {
   let lowestTokensPerS: Double?
   let highestTokensPerS: Double?
   let milliseconds: Double
-  /// Median share of the limit, 0…1.
+  /// Median share of the limit.
   let share: Double
   let limit: String
+  /// Whether the share can be relied on.
+  let trust: ProbedRuns.Trust
+
+  /// The row of `runs` that compute `tokens` tokens each.
+  init(_ test: String, tokens: Double?, _ runs: ProbedRuns, limit: String) {
+    let seconds = runs.seconds
+    let median = seconds[seconds.count / 2]
+    self.test = test
+    tokensPerS = tokens.map { $0 / median }
+    lowestTokensPerS = tokens.map { $0 / seconds[seconds.count - 1] }
+    highestTokensPerS = tokens.map { $0 / seconds[0] }
+    milliseconds = median * 1000
+    share = runs.share
+    self.limit = limit
+    trust = runs.trust
+  }
 
   /// The row for a person.
   var line: String {
     let name = test.padding(toLength: 38, withPad: " ", startingAt: 0)
-    let share = String(format: "%3.0f %% of %@", share * 100, limit)
+    let doubt =
+      switch trust {
+      case .steady: ""
+      case .limitMoved: ", which moved: NOT TRUSTED"
+      case .probeBeaten: ", which was probed too low: NOT TRUSTED"
+      }
+    let share = String(format: "%3.0f %% of %@%@", share * 100, limit, doubt)
     guard let tokensPerS, let lowestTokensPerS, let highestTokensPerS else {
       return name + String(format: "%9.1f ms                        ", milliseconds) + share
     }
@@ -83,31 +105,23 @@ struct BenchRunner {
 
   /// A prompt of `length` tokens.
   func prefill(_ length: Int) throws -> BenchRow {
-    var seconds: [Double] = []
-    var shares: [Double] = []
-    for _ in 0..<repeats {
+    let work = Double(subject.products(ofPrompt: length))
+    let runs = try probe.runs(of: work, against: .multiplying, repeats: repeats) {
       subject.reset()
       let pages = subject.textTable(tokens: length)
-      let limit = probe.productsPerSecond()
-      let time = try measure { try subject.prefill(length, at: 0, pages, image: nil) }
-      seconds.append(time)
-      shares.append(Double(subject.productsPerToken) * Double(length) / time / limit)
+      try subject.prefill(length, at: 0, pages, image: nil)
     }
-    return row("prefill \(length)", Double(length), seconds, shares, Self.productRate)
+    return BenchRow("prefill \(length)", tokens: Double(length), runs, limit: Self.productRate)
   }
 
   /// One image, from pixels to cached keys and values.
   func image() throws -> BenchRow {
-    var seconds: [Double] = []
-    var shares: [Double] = []
-    for _ in 0..<repeats {
+    let work = Double(subject.productsPerImage)
+    let runs = try probe.runs(of: work, against: .multiplying, repeats: repeats) {
       subject.reset()
-      let limit = probe.productsPerSecond()
-      let time = try measure { _ = try subject.encodeImage() }
-      seconds.append(time)
-      shares.append(Double(subject.productsPerImage) / time / limit)
+      _ = try subject.encodeImage()
     }
-    return row("image", nil, seconds, shares, Self.productRate)
+    return BenchRow("image", tokens: nil, runs, limit: Self.productRate)
   }
 
   /// `count` tokens of each of `batch` sequences.
@@ -118,47 +132,26 @@ struct BenchRunner {
     let tables = (0..<batch).map { _ in subject.textTable(tokens: depth + count + 1) }
     for table in tables { try subject.prefill(max(depth, 1), at: 0, table, image: image) }
     let cache = subject.cacheBytes(depth: depth, hasImage: images > 0) * batch
-    var seconds: [Double] = []
-    var shares: [Double] = []
-    for _ in 0..<repeats {
-      let limit = probe.readBytesPerSecond()
-      let time = try measure {
-        for step in 0..<count {
-          try subject.decode(tables, at: max(depth, 1) + step, image: image)
-        }
+    var step = 0
+    func decode(_ steps: Int) throws {
+      for _ in 0..<steps {
+        try subject.decode(tables, at: max(depth, 1) + step % count, image: image)
+        step += 1
       }
-      seconds.append(time)
-      shares.append(Double((subject.bytesPerPass + cache) * count) / time / limit)
     }
+    // Probes lie between the tokens of a large model: its runs last longer than a machine keeps still.
+    let start = ContinuousClock.now
+    try decode(1)
+    let steps = min(count, max(1, Int(.milliseconds(100) / (ContinuousClock.now - start))))
+    let runs = try probe.runs(
+      of: Double((subject.bytesPerPass + cache) * steps),
+      against: .reading,
+      repeats: repeats * (count / steps)
+    ) { try decode(steps) }
     var name = "decode \(count)"
     if depth > 0 { name += " at \(depth)" }
     if images > 0 { name += ", \(images) image\(images == 1 ? "" : "s")" }
     if batch > 1 { name += ", batch \(batch)" }
-    return row(name, Double(count * batch), seconds, shares, Self.readRate)
-  }
-
-  private func measure(_ body: () throws -> Void) rethrows -> Double {
-    let start = ContinuousClock.now
-    try body()
-    return (ContinuousClock.now - start) / .seconds(1)
-  }
-
-  private func row(
-    _ test: String,
-    _ tokens: Double?,
-    _ seconds: [Double],
-    _ shares: [Double],
-    _ limit: String
-  ) -> BenchRow {
-    let rates = tokens.map { tokens in seconds.map { tokens / $0 } }
-    return BenchRow(
-      test: test,
-      tokensPerS: rates?.median,
-      lowestTokensPerS: rates?.min(),
-      highestTokensPerS: rates?.max(),
-      milliseconds: (seconds.median ?? 0) * 1000,
-      share: shares.median ?? 0,
-      limit: limit
-    )
+    return BenchRow(name, tokens: Double(steps * batch), runs, limit: Self.readRate)
   }
 }

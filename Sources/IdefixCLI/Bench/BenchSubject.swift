@@ -14,6 +14,8 @@ final class BenchSubject {
   let bytesPerPass: Int
   /// Multiply-adds of those weights for one token, the head included.
   let productsPerToken: Int
+  /// Multiply-adds of the head alone, which a prompt takes for its last token only.
+  let productsOfHead: Int
   /// Multiply-adds of vision tower, resampler and cross-attention keys and values for one image.
   let productsPerImage: Int
   private var nextPage: Int32 = 0
@@ -50,7 +52,10 @@ final class BenchSubject {
     )
     var bytes = 0
     var products = 0
+    var headProducts = 0
     var imageProducts = 0
+    let tokens = configuration.vision.tokens
+    let states = configuration.imageStates
     for specification in WeightNames.inventory(of: configuration) where specification.role.isMatrix
     {
       let shape = specification.shapes[0]
@@ -60,16 +65,29 @@ final class BenchSubject {
       case .decoderAttention, .decoderMLP, .crossAttention, .crossMLP, .head, .additionalHead:
         bytes += try source.packed(specification.name).byteCount
         products += count
-      case .crossImage: imageProducts += count * configuration.imageStates
-      case .visionPatch, .visionAttention, .visionMLP:
-        imageProducts += count * configuration.vision.tokens
-      case .perceiverAttention, .perceiverMLP:
-        imageProducts += count * configuration.imageStates
+        if specification.role == .head || specification.role == .additionalHead {
+          headProducts += count
+        }
+      case .crossImage, .perceiverMLP: imageProducts += count * states
+      case .visionPatch: imageProducts += count * (tokens - 1)
+      case .visionAttention, .visionMLP: imageProducts += count * tokens
+      case .perceiverAttention:
+        // Keys and values are those of all vision tokens and of the latents.
+        let isKeyOrValue = ["k_proj.weight", "v_proj.weight"].contains {
+          specification.name.hasSuffix($0)
+        }
+        imageProducts += count * (isKeyOrValue ? tokens + states : states)
       }
     }
     bytesPerPass = bytes
     productsPerToken = products
+    productsOfHead = headProducts
     productsPerImage = imageProducts
+  }
+
+  /// Multiply-adds of a prompt of `length` tokens.
+  func products(ofPrompt length: Int) -> Int {
+    (productsPerToken - productsOfHead) * length + productsOfHead
   }
 
   /// Takes all pages back; earlier tables must not be used any more.

@@ -20,7 +20,7 @@ struct Options {
       --only PREFIX      gemv, gemm, smooth, attention or vision; may be repeated
       --repeat N         repetitions, of which the median counts (default: 7)
       --check FILE       compare with thresholds; exit 1 when a measurement is below its floor
-      --json             print one JSON object, name: share
+      --json             print one JSON object, name: share, of the measurements that can be relied on
     """
 
   init(_ arguments: [String]) throws(UsageError) {
@@ -77,11 +77,12 @@ struct UsageError: Error {
     for isa in options.isas {
       for threads in options.threads {
         let suite = try KernelSuite(isa: isa, threads: threads, repeats: options.repeats)
-        try suite.run(only: options.only) { name, share in
-          let verdict = thresholds?.verdict(name, share) ?? .unknown
+        try suite.run(only: options.only) { name, measured in
+          let verdict = thresholds?.verdict(name, measured) ?? .unknown
           if verdict == .belowFloor { failures += 1 }
-          shares[name] = share
-          if !options.printsJSON { report(name, share, verdict.text(thresholds?[name])) }
+          // What cannot be relied on is no number for a program.
+          if measured.trust == .steady { shares[name] = measured.share }
+          if !options.printsJSON { report(name, measured, verdict.text(thresholds?[name])) }
         }
       }
     }
@@ -93,11 +94,17 @@ struct UsageError: Error {
     if failures > 0 { exit(1) }
   }
 
-  private static func report(_ name: String, _ share: Double, _ verdict: String) {
+  private static func report(_ name: String, _ measured: Measured, _ verdict: String) {
+    let doubt =
+      switch measured.trust {
+      case .steady: ""
+      case .limitMoved: "  NOT TRUSTED: the limit moved"
+      case .probeBeaten: "  NOT TRUSTED: faster than the probe"
+      }
     let label = name.padding(toLength: 40, withPad: " ", startingAt: 0)
     // Written at once: a run takes minutes.
     FileHandle.standardOutput.write(
-      Data((label + String(format: "%6.3f  ", share) + verdict + "\n").utf8)
+      Data((label + String(format: "%6.3f  ", measured.share) + verdict + doubt + "\n").utf8)
     )
   }
 }

@@ -1,5 +1,5 @@
 // The measurements. Each repetition lies between two probes of the limit that it is held against, since
-// the limits of a shared machine move from second to second; the median of the shares counts.
+// the limits of a shared machine move from second to second; the median of the shares counts, where probes agree.
 
 import Kernels
 import Tensors
@@ -20,27 +20,27 @@ final class KernelSuite {
   }
 
   /// Runs the measurements whose group is in `only` (all, when it is empty) and reports each.
-  func run(only: [String], report: (_ name: String, _ share: Double) -> Void) throws {
-    let groups: [(String, () throws -> [(String, Double)])] = [
+  func run(only: [String], report: (_ name: String, Measured) -> Void) throws {
+    let groups: [(String, () throws -> [(String, Measured)])] = [
       ("gemv", gemv), ("gemm", gemm), ("smooth", smooth), ("attention", attention),
       ("vision", vision),
     ]
     for (name, measure) in groups where only.isEmpty || only.contains(name) {
-      for (test, share) in try measure() { report(prefix + test, share) }
+      for (test, measured) in try measure() { report(prefix + test, measured) }
     }
   }
 
   // MARK: groups
 
   /// One token times matrices that lie in memory, not in a cache: share of the read rate.
-  private func gemv() -> [(String, Double)] {
+  private func gemv() -> [(String, Measured)] {
     [WeightEncoding.q4g16, .q4g32, .q8].map { encoding in
       let count = max(1, (256 << 20) / layout(4096, 11008, encoding).byteCount)
       let matrices = (0..<count).map { _ in noise.weights(layout(4096, 11008, encoding)) }
       let bytes = matrices.reduce(0) { $0 + $1.byteCount }
       let x = noise.activations(rows: 1, columns: 11008)
       let y = Activations(rows: 1, columns: 4096)
-      let share = share(of: probe.readBytesPerSecond, work: bytes) {
+      let share = share(of: .reading, work: bytes) {
         for matrix in matrices { context.linear(x.matrix, matrix, into: &y.matrix) }
       }
       return ("gemv.\(encoding.name)", share)
@@ -48,8 +48,8 @@ final class KernelSuite {
   }
 
   /// Many tokens times one matrix, quantisation of the activations included: share of the int8 rate.
-  private func gemm() -> [(String, Double)] {
-    var results: [(String, Double)] = []
+  private func gemm() -> [(String, Measured)] {
+    var results: [(String, Measured)] = []
     for (n, k) in [(4096, 4096), (11008, 4096), (4096, 11008)] {
       for encoding in [WeightEncoding.q4g16, .q4g32] {
         let matrix = noise.weights(layout(n, k, encoding))
@@ -63,7 +63,7 @@ final class KernelSuite {
   }
 
   /// The smallest ratio of the throughputs of neighbouring batch sizes: 1 where no token slows others.
-  private func smooth() -> [(String, Double)] {
+  private func smooth() -> [(String, Measured)] {
     let counts = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 16, 17, 24, 25, 32, 33]
     let matrix = noise.weights(layout(4096, 4096, .q4g16))
     let inputs = counts.map { noise.activations(rows: $0, columns: 4096) }
@@ -76,16 +76,17 @@ final class KernelSuite {
       }
     }
     let medians = rates.map(median)
-    return [("smooth", zip(medians.dropFirst(), medians).map { $0.0 / $0.1 }.min() ?? 0)]
+    let smallest = zip(medians.dropFirst(), medians).map { $0.0 / $0.1 }.min() ?? 0
+    return [("smooth", Measured(share: smallest))]
   }
 
   /// Attention over 2,048 cached tokens.
   ///
   /// A decode step: share of the read rate. Prefill of all: share of the time of a LLaMA-7B layer that
   /// its products take.
-  private func attention() throws -> [(String, Double)] {
+  private func attention() throws -> [(String, Measured)] {
     let depth = 2048
-    var results: [(String, Double)] = []
+    var results: [(String, Measured)] = []
     for element in [KVElement.f16, .int8] {
       // As many layers as exceed every cache.
       let layers = try (0..<(element == .f16 ? 4 : 8)).map { _ in
@@ -94,7 +95,7 @@ final class KernelSuite {
       let q = noise.activations(rows: 1, columns: 4096)
       let out = Activations(rows: 1, columns: 4096)
       let bytes = layers.reduce(0) { $0 + $1.byteCount }
-      let share = share(of: probe.readBytesPerSecond, work: bytes) {
+      let share = share(of: .reading, work: bytes) {
         for layer in layers { layer.attend(context, q, into: out) }
       }
       results.append(("attention.decode.\(element.rawValue)", share))
@@ -109,12 +110,12 @@ final class KernelSuite {
       let others = time { for product in products { product.run(context) } }
       return others / (others + time { layer.attend(context, q, into: out) })
     }
-    return results + [("attention.prefill.f16", median(shares))]
+    return results + [("attention.prefill.f16", Measured(share: median(shares)))]
   }
 
   /// The products of a ViT-H layer for one image: share of the int8 rate (float32 and bfloat16 have
   /// peaks of a quarter to a half of it).
-  private func vision() -> [(String, Double)] {
+  private func vision() -> [(String, Measured)] {
     [WeightEncoding.q8, .bf16, .f32].map { encoding in
       let shapes = [(1280, 1280), (1280, 1280), (1280, 1280), (1280, 1280), (5120, 1280)]
       let matrices = (shapes + [(1280, 5120)]).map { noise.weights(layout($0.0, $0.1, encoding)) }
@@ -124,26 +125,21 @@ final class KernelSuite {
 
   // MARK: measuring
 
-  private func productShare(_ weights: [PackedMatrix], tokens: Int) -> Double {
+  private func productShare(_ weights: [PackedMatrix], tokens: Int) -> Measured {
     let products = weights.map {
       Product($0, noise.activations(rows: tokens, columns: $0.columns))
     }
     let work = weights.reduce(0) { $0 + $1.rows * $1.columns * tokens }
-    return share(of: probe.productsPerSecond, work: work) {
+    return share(of: .multiplying, work: work) {
       for product in products { product.run(context) }
     }
   }
 
   /// Median share of a limit that `body`, which does `work` of its unit, reaches.
-  private func share(of limit: () -> Double, work: Int, _ body: () -> Void) -> Double {
+  private func share(of limit: MachineProbe.Limit, work: Int, _ body: () -> Void) -> Measured {
     body()
-    return median(
-      (0..<repeats).map { _ in
-        let before = limit()
-        let seconds = time(body)
-        return Double(work) / seconds / ((before + limit()) / 2)
-      }
-    )
+    let runs = probe.runs(of: Double(work), against: limit, repeats: repeats, body)
+    return Measured(share: runs.share, trust: runs.trust)
   }
 
   private func time(_ body: () -> Void) -> Double { ContinuousClock().measure(body) / .seconds(1) }
@@ -158,4 +154,12 @@ final class KernelSuite {
     }
     return layout
   }
+}
+
+/// A result.
+struct Measured {
+  /// Share of a limit, or a ratio that needs none.
+  var share: Double
+  /// Whether it can be relied on.
+  var trust = ProbedRuns.Trust.steady
 }

@@ -37,9 +37,10 @@ struct Thresholds: Decodable {
 
   subscript(name: String) -> Entry? { shares[name] }
 
-  func verdict(_ name: String, _ share: Double) -> Verdict {
-    guard let entry = shares[name] else { return .unknown }
-    if share < entry.floor { return .belowFloor }
-    return share < entry.goal ? .belowGoal : .reached
+  /// Nothing is said about a measurement that cannot be relied on.
+  func verdict(_ name: String, _ measured: Measured) -> Verdict {
+    guard let entry = shares[name], measured.trust == .steady else { return .unknown }
+    if measured.share < entry.floor { return .belowFloor }
+    return measured.share < entry.goal ? .belowGoal : .reached
   }
 }
