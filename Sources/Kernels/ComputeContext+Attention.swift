@@ -66,12 +66,17 @@ extension ComputeContext {
         "tokens beyond the pages"
       )
     }
-    let pages = spans.flatMap { $0.pages }
-    precondition(pages.allSatisfy { $0 >= 0 && Int($0) < cache.pages }, "page outside the store")
-    pages.withUnsafeBufferPointer { pages in
-      guard var table = pages.baseAddress else { return }
+    // Of each table only the pages that are written: in a long context the others are many.
+    let pages = spans.map { span in
+      let slots = (span.start % 16) + span.rows.count
+      return span.pages[(span.start / 16)...].prefix((slots + 15) / 16)
+    }
+    let table = pages.flatMap { $0 }
+    precondition(table.allSatisfy { $0 >= 0 && Int($0) < cache.pages }, "page outside the store")
+    table.withUnsafeBufferPointer { table in
+      guard var first = table.baseAddress else { return }
       var units: [(a: StoreArguments, lower: Int, upper: Int)] = []
-      for span in spans {
+      for (span, pages) in zip(spans, pages) {
         let rows = span.rows
         let a = StoreArguments(
           keys: UnsafePointer(
@@ -83,8 +88,8 @@ extension ComputeContext {
           ),
           valueStride: values.columns,
           tokens: rows.count,
-          start: span.start,
-          pages: table,
+          start: span.start % 16,
+          pages: first,
           base: cache.base,
           geometry: cache.geometry
         )
@@ -93,7 +98,7 @@ extension ComputeContext {
         for lower in stride(from: 0, to: cache.heads, by: heads) {
           units.append((a, lower, min(lower + heads, cache.heads)))
         }
-        table += span.pages.count
+        first += pages.count
       }
       parallel(units.count, grain: 1) { first, end in
         for unit in units[first..<end] { kernels.store(unit.a, unit.lower, unit.upper) }
