@@ -121,6 +121,7 @@ struct VisionTransformer {
       )
       k.linearAdd(s.attended, w.output.weight, bias: w.output.bias, into: &s.x)
 
+      guard !cancellation.isRaised else { throw .cancelled }
       k.layerNorm(
         s.x,
         weight: w.mlpNorm.weight,
