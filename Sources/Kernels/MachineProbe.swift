@@ -123,7 +123,7 @@ public struct ProbedRuns: Sendable {
 
   fileprivate init(_ runs: [(seconds: Double, share: Double)], isSteady: Bool) {
     seconds = runs.map(\.seconds).sorted()
-    share = runs.map(\.share).sorted()[runs.count / 2]
+    share = runs.map(\.share).median ?? 0
     trust = share > 1 ? .probeBeaten : isSteady ? .steady : .limitMoved
   }
 }
