@@ -3,14 +3,15 @@
 //
 // What a token more costs depends on how many there are: while a pass waits for memory the first few cost nearly nothing,
 // and kernels take tokens in tiles, of which a half-filled one costs as much as a full one. So there is no formula: the
-// cost of every size that was tried is kept, and the chunk walks up and down among those that stay within the bound.
+// cost of every size that was tried is kept, and the chunk walks up and down among those that stay within the bound. Each
+// chunk also reads all the keys and values before it, so many small ones would cost everybody more than fewer larger ones.
 
 /// Bounds the prefill share of steps that also decode.
 package struct StepPacer {
   /// A step with a chunk of a prompt may take this much longer than one without.
-  package static let stretch = 0.5
+  package static let stretch = 0.6
   /// After so many steps with a chunk one without is measured again: a machine's speed changes.
-  private static let interval = 16
+  private static let interval = 12
 
   /// Milliseconds of a step that only decodes, smoothed.
   private var decodeMilliseconds: Double?
@@ -54,7 +55,7 @@ package struct StepPacer {
     guard var base = baseMilliseconds else { return }
     if milliseconds < base {
       // Without the chunk it would not have taken longer.
-      base = Self.smooth(base, milliseconds)
+      base = (base + milliseconds) / 2
       baseMilliseconds = base
     }
     let extra = max(milliseconds - base, 0)
@@ -78,7 +79,7 @@ package struct StepPacer {
 
   /// Brings sizes that were too dear back bit by bit: they may have met a bad moment, or the machine has changed.
   private mutating func forgive() {
-    costs = costs.mapValues { $0 > Self.stretch ? 0.9 * $0 : $0 }
+    costs = costs.mapValues { $0 > Self.stretch ? 0.97 * $0 : $0 }
   }
 
   /// Prompt tokens for a step that carries running streams; now and then none.
