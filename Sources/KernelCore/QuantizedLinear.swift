@@ -199,12 +199,14 @@ func quantizedBlock<S: TokenSums, F: CodeFormat>(
   var scales = scales
   var x = x
   for _ in 0..<count {
-    var line = 0
-    while line < F.blockBytes {
-      L.prefetch(codes + fetch.distance + line)
-      line += 64
+    if S.count > 1 || F.isFetchedAhead {
+      var line = 0
+      while line < F.blockBytes {
+        L.prefetch(codes + fetch.distance + line)
+        line += 64
+      }
+      L.prefetch(scales + fetch.distance / 8)
     }
-    L.prefetch(scales + fetch.distance / 8)
     if S.count > 1 {
       let end = next + fetch.records * ActivationRecord.bytes
       while next < end {
