@@ -25,7 +25,7 @@ public final class MachineProbe {
 
   /// Bytes per second of one pass over the buffer with all threads.
   public func readBytesPerSecond() -> Double {
-    let chunk = 1 << 20
+    let chunk = 4 << 20
     let base = UnsafeRawPointer(buffer.baseAddress)
     let count = buffer.count
     let kernels = context.kernels
