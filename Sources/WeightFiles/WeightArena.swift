@@ -46,14 +46,8 @@ package final class WeightArena: @unchecked Sendable {
     ByteRegion(baseAddress: UnsafeRawPointer(base), count: byteCount) { _ in _ = self }
   }
 
-  /// Gives the memory from `offset` on, whole huge pages, back to the system; it is zero again.
-  package func giveBack(from offset: Int, count: Int) {
-    let bytes = slice(offset: offset, count: count)
-    madvise(bytes.baseAddress, bytes.count, MADV_DONTNEED)
-  }
-
   /// Touches every page, with up to `threads` threads.
-  package func touch(threads: Int) {
+  private func touch(threads: Int) {
     let chunks = (byteCount + Self.hugePageBytes - 1) / Self.hugePageBytes
     ParallelWork.run(threads: threads, items: chunks) { claim in
       while let chunk = claim() {
@@ -75,6 +69,21 @@ package final class WeightArena: @unchecked Sendable {
     return withExtendedLifetime(arena) {
       MemoryMaps.bytes("AnonHugePages:", ofMappingAt: UInt(bitPattern: arena.base))
     }
+  }
+
+  /// Takes `byteCount` bytes from the system with `threads` threads and gives them back; returns the bytes per second
+  /// at which they came.
+  ///
+  /// In a virtual machine that returns free memory to its host this can take longer than to fill it; for a moment
+  /// afterwards it does not.
+  package static func obtainedBytesPerSecond(
+    _ byteCount: Int,
+    threads: Int
+  ) throws(WeightFileError) -> Double {
+    let arena = try WeightArena(byteCount: byteCount, path: "memory")
+    let start = ContinuousClock.now
+    arena.touch(threads: threads)
+    return Double(byteCount) / max((ContinuousClock.now - start) / .seconds(1), 1e-9)
   }
 }
 

@@ -15,7 +15,7 @@ import Testing
     let stored = try #require(report["stored_bytes"] as? Int)
     #expect(try (1..<folder.read("zstd.idfx").count).contains(stored))
     #expect((report["runs"] as? [Any])?.count == 2)
-    for rate in ["share", "decoded_bytes_per_second", "seconds_without_reserve"] {
+    for rate in ["share", "decoded_bytes_per_second", "unprepared_seconds"] {
       #expect((report[rate] as? Double ?? 0) > 0, "\(rate)")
     }
   }

@@ -3,7 +3,8 @@
 // machines are faster at one time than at another: each run is judged by what was measured just before and after it.
 //
 // Memory is a third limit, which is not the program's: a virtual machine may return what is free to its host, and get it
-// back more slowly than a disk reads. So runs find memory that the system has, and one more tells what is without.
+// back more slowly than a disk reads. So before every run more than it needs is taken and freed, and the run finds memory
+// that the system has; one more run tells what is without.
 
 import Foundation
 import Idefix
@@ -47,8 +48,8 @@ struct LoadBench: Encodable {
   /// Bytes of weights in memory.
   let bytes: Int
   let runs: [Run]
-  /// Of a load that gets its memory from the system.
-  let secondsWithoutReserve: Double
+  /// Of a load for which no memory was obtained before.
+  let unpreparedSeconds: Double
   /// Median of reading the file before, between and after the runs; `nil` where the file system does not read past
   /// the page cache.
   let diskBytesPerSecond: Double?
@@ -84,9 +85,10 @@ struct LoadBench: Encodable {
     var limits = [before]
     var runs: [Run] = []
     for _ in 0..<repeats {
-      let reserve = try MemoryReserve(byteCount: weights.byteCount, threads: threads)
-      reserve.start()
-      defer { reserve.stop() }
+      let obtained = try WeightArena.obtainedBytesPerSecond(
+        weights.byteCount / 4 * 5,
+        threads: threads
+      )
       let seconds = try await Self.load(file, options)
       let after = try measureLimits()
       let least = (before.seconds(for: weights) + after.seconds(for: weights)) / 2
@@ -95,14 +97,14 @@ struct LoadBench: Encodable {
           seconds: seconds,
           storedBytesPerSecond: Double(weights.storedByteCount) / seconds,
           bytesPerSecond: Double(weights.byteCount) / seconds,
-          obtainedBytesPerSecond: reserve.obtainedBytesPerSecond,
+          obtainedBytesPerSecond: obtained,
           share: least / seconds
         )
       )
       limits.append(after)
       before = after
     }
-    secondsWithoutReserve = try await Self.load(file, options)
+    unpreparedSeconds = try await Self.load(file, options)
 
     model = path
     storedBytes = weights.storedByteCount
@@ -134,7 +136,7 @@ struct LoadBench: Encodable {
     }
     let obtained = runs.map(\.obtainedBytesPerSecond).median ?? 0
     lines.append(
-      "in \(seconds(secondsWithoutReserve)) with memory from the system, which gives \(rate(obtained))"
+      "in \(seconds(unpreparedSeconds)) when memory comes from the system, which gives \(rate(obtained))"
     )
     lines.append("\(ByteCount(storedBytes)) of the file, \(ByteCount(bytes)) of weights")
     lines.append(
