@@ -22,8 +22,8 @@ public struct StreamRates: Sendable, Equatable {
 
   /// Bytes of blocks that are measured.
   private static let sampleBytes = 128 << 20
-  /// How long and how often at most a sample is decoded: on shared machines a moment's rate says little.
-  private static let decodingTime = Duration.milliseconds(500)
+  /// How long and how often at most blocks of a kind are decoded: on shared machines a moment's rate says little.
+  private static let decodingTime = Duration.milliseconds(300)
   private static let decodingPasses = 16
 
   /// Measures a sample of `tensors` of `file` with `threads` decoding threads; takes about a second.
@@ -34,12 +34,12 @@ public struct StreamRates: Sendable, Equatable {
     of file: IdfxFile,
     threads: Int
   ) throws(WeightFileError) {
-    let sample = Sample(of: tensors, byteCount: Self.sampleBytes)
+    let blocks = Sample(of: tensors)
     let readers = Self.readers(threads)
-    let direct = try Self.directRate(sample, file.file, readers)
+    let direct = try Self.directRate(blocks.some(Self.sampleBytes), file.file, readers)
     self.init(
       diskBytesPerSecond: direct,
-      decodedBytesPerSecond: try Self.decodedRate(sample, file.file, readers),
+      decodedBytesPerSecond: try Self.decodedRate(blocks, file.file, readers),
       threads: readers.count
     )
   }
@@ -50,8 +50,7 @@ public struct StreamRates: Sendable, Equatable {
     of file: IdfxFile,
     threads: Int
   ) throws(WeightFileError) -> Double {
-    let sample = Sample(of: tensors, byteCount: sampleBytes)
-    return try decodedRate(sample, file.file, readers(threads))
+    try decodedRate(Sample(of: tensors), file.file, readers(threads))
   }
 
   /// Stored bytes per second when `threads` threads read all of `tensors` past the page cache, and do nothing with
@@ -70,20 +69,29 @@ public struct StreamRates: Sendable, Equatable {
     (0..<max(1, threads)).map { _ in SampleReader() }
   }
 
-  /// Decoded bytes per second when the sample, in the page cache, is decoded again and again.
+  /// Decoded bytes per second of `blocks`, of which a sample of each kind is decoded again and again.
+  ///
+  /// A compressed block takes several times as long as a raw one and may be rare: one rate for a mixed sample would
+  /// hang on how many of them it met.
   private static func decodedRate(
-    _ sample: Sample,
+    _ blocks: Sample,
     _ file: InputFile,
     _ readers: [SampleReader]
   ) throws(WeightFileError) -> Double {
-    func rate(passes: Int) throws(WeightFileError) -> Double {
-      try Self.rate(sample, readers, passes: passes) { block, reader throws(WeightFileError) in
-        try reader.decode(block, of: sample.names[block.tensor], from: file)
+    var seconds = 0.0
+    let kinds = blocks.byCodec
+    for kind in kinds {
+      let sample = kind.some(sampleBytes / kinds.count)
+      func rate(passes: Int) throws(WeightFileError) -> Double {
+        try Self.rate(sample, readers, passes: passes) { block, reader throws(WeightFileError) in
+          try reader.decode(block, of: sample.names[block.tensor], from: file)
+        }
       }
+      // The first pass brings the sample into the page cache.
+      _ = try rate(passes: 1)
+      seconds += Double(kind.decodedByteCount) / (try rate(passes: decodingPasses))
     }
-    // The first pass brings the sample into the page cache.
-    _ = try rate(passes: 1)
-    return try rate(passes: decodingPasses)
+    return Double(blocks.decodedByteCount) / max(seconds, 1e-9)
   }
 
   /// Stored bytes per second past the page cache, or `nil` where the file system does not do that.
@@ -146,11 +154,24 @@ private struct Sample {
     blocks = placement.blocks
   }
 
-  /// About `byteCount` bytes of blocks from all over `tensors`: as many of each kind as there are among all.
-  init(of tensors: [IdfxTensor], byteCount: Int) {
-    let all = Sample(of: tensors)
-    let blocks = all.blocks
-    // Steps of the golden ratio fall evenly on any pattern of long and short, raw and compressed blocks.
+  private init(_ names: [String], _ blocks: [TensorPlacement.Block]) {
+    self.names = names
+    self.blocks = blocks
+  }
+
+  /// Bytes in memory.
+  var decodedByteCount: Int { blocks.reduce(0) { $0 + $1.extent.rawByteCount(ofBlock: $1.index) } }
+
+  /// The blocks of each codec.
+  var byCodec: [Sample] {
+    BlockCodec.allCases.map { codec in
+      Sample(names, blocks.filter { $0.extent.codec == codec })
+    }.filter { !$0.blocks.isEmpty }
+  }
+
+  /// About `byteCount` stored bytes of blocks from all over.
+  func some(_ byteCount: Int) -> Sample {
+    // Steps of the golden ratio fall evenly on any pattern of long and short blocks.
     let golden = 0.618_033_988_749_895
     var taken: Set<Int> = []
     var bytes = 0
@@ -160,8 +181,7 @@ private struct Sample {
       if taken.insert(index).inserted { bytes += blocks[index].stored.storedBytes }
       turn += 1
     }
-    names = all.names
-    self.blocks = taken.sorted().map { blocks[$0] }
+    return Sample(names, taken.sorted().map { blocks[$0] })
   }
 }
 
