@@ -38,6 +38,8 @@ public final class KernelTable: Sendable {
   public let multiply: @Sendable (UnsafeRawPointer, Int) -> UInt32
   /// See `productsPerTurn`.
   public let productsPerTurn: Int
+  /// See `Lanes.panelTokens`.
+  public let panelTokens: Int
 
   /// A table; see `init(lanes:)` of each instruction-set target.
   public init(
@@ -60,7 +62,8 @@ public final class KernelTable: Sendable {
       ) -> Void,
     read: @escaping @Sendable (UnsafeRawPointer, Int) -> UInt32,
     multiply: @escaping @Sendable (UnsafeRawPointer, Int) -> UInt32,
-    productsPerTurn: Int
+    productsPerTurn: Int,
+    panelTokens: Int
   ) {
     self.quantize = quantize
     self.pack = pack
@@ -76,5 +79,6 @@ public final class KernelTable: Sendable {
     self.read = read
     self.multiply = multiply
     self.productsPerTurn = productsPerTurn
+    self.panelTokens = panelTokens
   }
 }

@@ -13,7 +13,7 @@
 /// Primitive operations of one instruction set.
 ///
 /// Conformers are empty enums.
-public protocol Lanes {
+public protocol Lanes: ProductLanes {
   // MARK: float32, sixteen lanes
 
   /// Nearest float32 of each int32, ties to even.
@@ -54,19 +54,11 @@ public protocol Lanes {
   /// Whether 16 vectors of 16 float32, and some to work with, fit the registers.
   static var holdsSixteenRows: Bool { get }
 
-  // MARK: integer products, a part of a tile at a time
+  // MARK: integer products, see `ProductLanes`
 
-  /// 4 int8 weights for each row of a part, in the form that `dot` takes.
-  associatedtype Weights
-  /// One int32 for each row of a part.
-  associatedtype Sums
-  /// One group scale for each row of a part, in the form that `dot` and `end` take.
-  associatedtype GroupScale
   /// Sixteen int8 values in the form that `low` and `high` take.
   associatedtype Table
 
-  /// Rows of a part: the width of the instruction set, a divisor of 16.
-  static var partRows: Int { get }
   /// The lookup table of a codebook of 16 int8 at `p`.
   static func table(_ p: UnsafeRawPointer) -> Table
   /// Weights of the low nibbles (k…k+3) of the part at `p`.
@@ -79,28 +71,10 @@ public protocol Lanes {
   static func groupScale(_ p: UnsafeRawPointer) -> GroupScale
   /// Reads sums that `store` has written.
   static func load(_ p: UnsafeRawPointer) -> Sums
-  /// Writes sums as `partRows` int32.
-  static func store(_ sums: Sums, to p: UnsafeMutableRawPointer)
-  /// Begins a group: the accumulator that `dot` adds to.
-  ///
-  /// `correction` points at an
-  /// `ActivationRecord` sum.
-  static func begin(_ total: Sums, correction p: UnsafeRawPointer) -> Sums
-  /// Adds the products of 4 k; `x` points at the 4 int8 activations in an `ActivationRecord`.
-  static func dot(
-    _ sums: Sums,
-    _ weights: Weights,
-    _ x: UnsafeRawPointer,
-    _ scale: GroupScale
-  ) -> Sums
   /// Tokens whose sums, and some registers to work with, fit the registers: 1...8.
   static var tokensAtOnce: Int { get }
-  /// No products.
-  static var zero: Sums { get }
   /// The sum of two chains.
   static func add(_ a: Sums, _ b: Sums) -> Sums
-  /// Ends a group: `total + scale · (the group's products)`.
-  static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums
   /// Completes the second half of an `ActivationRecord` whose 32 int8 codes are in place.
   static func complete(_ record: UnsafeMutableRawPointer)
 
@@ -116,23 +90,21 @@ public protocol Lanes {
 
   /// Fewest tokens of a call that take panels; `Int.max` where there are none.
   static var panelTokens: Int { get }
-  /// Most tokens that `multiplyPanel` takes, at most `TokenTiles.limit`.
-  static var panelLimit: Int { get }
-  /// The number, or its multiples, of tokens that `multiplyPanel` is best at.
+  /// Tokens of the tiles that `multiplyPanel` takes.
   static var panelUnit: Int { get }
-  /// Row tiles whose panels, and the activations of `panelLimit` tokens, share the first-level cache:
+  /// Row tiles of a panel, which shares the first-level cache with the activations of `panelUnit` tokens:
   /// at most `LinearScratch.rowTiles`.
   static var panelRowTiles: Int { get }
   /// Turns 32 int8 codes into the record that `multiplyPanel` reads.
   static func completePanel(_ record: UnsafeMutableRawPointer)
-  /// Unpacks the weights of up to 256 k of a row tile, in a form of the instruction set's own.
+  /// Unpacks weights into a panel, in a form of the instruction set's own.
   static func fillPanel(
     _ a: LinearArguments,
     _ source: PanelSource,
     _ panel: UnsafeMutableRawPointer
   )
-  /// Adds the products of a panel with the tokens of a tile to its sums.
-  static func multiplyPanel(_ a: LinearArguments, _ source: PanelSource, _ tile: PanelTokens)
+  /// Adds the products of a panel with all tokens to their sums.
+  static func multiplyPanel(_ a: LinearArguments, _ source: PanelSource, _ tokens: PanelTokens)
 }
 
 extension Lanes {
@@ -149,9 +121,6 @@ extension Lanes {
   /// No tokens take a panel.
   @inlinable @inline(__always)
   public static var panelTokens: Int { .max }
-  /// No tokens take a panel.
-  @inlinable @inline(__always)
-  public static var panelLimit: Int { TokenTiles.limit }
   /// No tokens take a panel.
   @inlinable @inline(__always)
   public static var panelUnit: Int { 1 }
@@ -173,7 +142,7 @@ extension Lanes {
   public static func multiplyPanel(
     _ a: LinearArguments,
     _ source: PanelSource,
-    _ tile: PanelTokens
+    _ tokens: PanelTokens
   ) {}
 }
 
@@ -182,7 +151,7 @@ extension TokenTiles {
   @inlinable @inline(__always)
   init<L: Lanes>(_: L.Type, quantized tokens: Int) {
     if tokens >= L.panelTokens {
-      self.init(tokens, limit: L.panelLimit, unit: L.panelUnit)
+      self.init(tokens, limit: L.panelUnit, unit: L.panelUnit)
     } else {
       self.init(tokens, limit: L.tokensAtOnce)
     }

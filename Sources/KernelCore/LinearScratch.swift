@@ -5,13 +5,15 @@ public struct LinearScratch {
   /// Row tiles that share a pass: while they go through 256 k, the activations of these k stay in
   /// the first-level cache.
   @inlinable public static var rowTiles: Int { 4 }
-  /// Most tokens of a call: what bounds the sums beside panels.
-  @inlinable public static var mostTokens: Int { 504 }
+  /// Row tiles whose panels follow each other while the same activations stay in the second-level cache.
+  @inlinable public static var panelRowTiles: Int { 8 }
+  /// Most tokens of a call: what bounds the sums beside panels, and with them the second-level cache.
+  @inlinable public static var mostTokens: Int { 576 }
   /// Bytes to allocate, 64-byte aligned, one for each thread.
-  public static var bytes: Int { sumsOffset + rowTiles * mostTokens * 64 }
+  public static var bytes: Int { sumsOffset + panelRowTiles * mostTokens * 64 }
 
-  /// Bytes of a panel: 256 k of 16 rows as int16.
-  @inlinable static var panelBytes: Int { ActivationRecord.scaleBlock * 32 }
+  /// Bytes of a row tile in a panel: 256 k of 16 rows as int16.
+  @inlinable public static var panelBytes: Int { ActivationRecord.scaleBlock * 32 }
   @inlinable static var panelOffset: Int { (1 + rowTiles) * TokenTiles.limit * 64 }
   @inlinable static var sumsOffset: Int { panelOffset + rowTiles * panelBytes }
 
@@ -31,16 +33,20 @@ public struct LinearScratch {
     (base + (1 + index) * TokenTiles.limit * 64).assumingMemoryBound(to: Float.self)
   }
 
-  /// The panel of a row tile of the group.
+  /// The panel of the row tiles of a group.
   @inlinable @inline(__always)
-  func panel(_ index: Int) -> UnsafeMutableRawPointer {
-    base + Self.panelOffset + index * Self.panelBytes
-  }
+  var panel: UnsafeMutableRawPointer { base + Self.panelOffset }
 
-  /// Sums of all tokens and the row tiles of a group, `[tile of tokens][row tile][token][16 rows]`.
+  /// Sums of all tokens beside panels, `[panel][token][row tile][16 rows]`.
   @inlinable @inline(__always)
   var sums: UnsafeMutablePointer<Float> {
     (base + Self.sumsOffset).assumingMemoryBound(to: Float.self)
+  }
+
+  /// The part of `sums` from row tile `index`, the first of a panel, on.
+  @inlinable @inline(__always)
+  func sums(_ index: Int, tokens: Int) -> UnsafeMutablePointer<Float> {
+    sums + index * tokens * 16
   }
 }
 

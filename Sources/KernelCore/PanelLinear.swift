@@ -2,34 +2,43 @@
 
 import Tensors
 
-/// What a panel holds: up to 256 k of a row tile.
+/// What a panel holds: up to 256 k of some row tiles.
 public struct PanelSource {
-  /// Number of the row tile.
+  /// First row tile.
   public let tile: Int
+  /// Number of row tiles, at most `Lanes.panelRowTiles`.
+  public let rowTiles: Int
   /// First record of the k: a multiple of 8.
   public let record: Int
   /// Number of records, 1...8.
   public let count: Int
+  /// Floats from the sums of a token to those of the next: an even number of row tiles.
+  @inlinable @inline(__always)
+  public var sumsStride: Int { Self.sumsStride(rowTiles) }
 
   @inlinable @inline(__always)
-  init(tile: Int, record: Int, count: Int) {
+  init(tile: Int, rowTiles: Int, record: Int, count: Int) {
     self.tile = tile
+    self.rowTiles = rowTiles
     self.record = record
     self.count = count
   }
+
+  @inlinable @inline(__always)
+  static func sumsStride(_ rowTiles: Int) -> Int { (rowTiles + 1) / 2 * 32 }
 }
 
-/// A tile of tokens beside a panel.
+/// The tokens beside a panel: in tiles of `Lanes.panelUnit`, of which the last may have fewer.
 public struct PanelTokens {
   /// The panel.
   public let panel: UnsafeRawPointer
   /// Number of tokens.
   public let count: Int
-  /// Activations of the panel's k, `[record][token]`.
+  /// Activations of the panel's k, `[tile of tokens][record][token]`.
   public let x: UnsafeRawPointer
   /// Scales of these activations, `[token]`.
   public let scales: UnsafePointer<Float>
-  /// Sums `[token][16 rows]`, before row scales.
+  /// Sums before row scales: 16 for each row tile, a token every `PanelSource.sumsStride`.
   public let sums: UnsafeMutablePointer<Float>
 
   @inlinable @inline(__always)
@@ -46,10 +55,25 @@ public struct PanelTokens {
     self.scales = scales
     self.sums = sums
   }
+
+  /// `count` tokens from `first` on, where a tile begins.
+  @inlinable @inline(__always)
+  public func tile(_ first: Int, _ count: Int, of source: PanelSource) -> PanelTokens {
+    PanelTokens(
+      panel: panel,
+      count: count,
+      x: x + first * source.count * ActivationRecord.bytes,
+      scales: scales + first,
+      sums: sums + first * source.sumsStride
+    )
+  }
 }
 
-/// `linearTiles` for at most `LinearScratch.mostTokens` tokens: 256 k of a few row tiles are unpacked once,
-/// into panels that stay in the first-level cache while all tokens pass, and their sums in the second.
+/// `linearTiles` for at most `LinearScratch.mostTokens` tokens.
+///
+/// 256 k of a few row tiles are unpacked once, into a panel that stays in the first-level cache while all tokens
+/// pass. The activations of these k then stay in the second-level cache while more panels follow, beside the sums
+/// of all of them.
 @inlinable @inline(__always)
 func panelTiles<L: Lanes>(
   _: L.Type,
@@ -62,41 +86,44 @@ func panelTiles<L: Lanes>(
   let blocks = (a.columns + ActivationRecord.scaleBlock - 1) / ActivationRecord.scaleBlock
   let recordsInBlock = ActivationRecord.scaleBlock / ActivationRecord.count
   let tiles = TokenTiles(L.self, quantized: a.tokens)
-  var tile = lower
-  while tile < upper {
-    let rowTiles = min(L.panelRowTiles, upper - tile)
+  var group = lower
+  while group < upper {
+    let end = min(group + LinearScratch.panelRowTiles, upper)
+    for index in 0..<(a.tokens * LinearScratch.panelRowTiles) {
+      SIMD16<Float>(repeating: 0).store(scratch.sums + index * 16)
+    }
     for block in 0..<blocks {
       let record = block * recordsInBlock
       let count = min(recordsInBlock, records - record)
-      for index in 0..<rowTiles {
-        let source = PanelSource(tile: tile + index, record: record, count: count)
-        L.fillPanel(a, source, scratch.panel(index))
-      }
-      var first = 0
-      while first < a.tokens {
-        let tokens = tiles.count(at: first)
-        let place = PackedPlace(true, block, first, tokens: a.tokens, tokens, records, blocks)
-        for index in 0..<rowTiles {
-          let sums = scratch.sums + (first * rowTiles + tokens * index) * 16
-          if block == 0 {
-            for token in 0..<tokens { SIMD16<Float>(repeating: 0).store(sums + token * 16) }
-          }
-          L.multiplyPanel(
-            a,
-            PanelSource(tile: tile + index, record: record, count: count),
-            PanelTokens(
-              panel: scratch.panel(index),
-              count: tokens,
-              x: a.activations + place.record * ActivationRecord.bytes,
-              scales: a.activationScales + place.scale,
-              sums: sums
-            )
-          )
-          if block == blocks - 1 { finishTile(L.self, a, tile + index, first, tokens, sums) }
-        }
-        first += tiles.width
+      var tile = group
+      while tile < end {
+        let rowTiles = min(L.panelRowTiles, end - tile)
+        let source = PanelSource(tile: tile, rowTiles: rowTiles, record: record, count: count)
+        L.fillPanel(a, source, scratch.panel)
+        let place = PackedPlace(true, block, 0, tokens: a.tokens, 0, records, blocks)
+        let tokens = PanelTokens(
+          panel: scratch.panel,
+          count: a.tokens,
+          x: a.activations + place.record * ActivationRecord.bytes,
+          scales: a.activationScales + place.scale,
+          sums: scratch.sums(tile - group, tokens: a.tokens)
+        )
+        L.multiplyPanel(a, source, tokens)
+        tile += rowTiles
       }
     }
-    tile += rowTiles
+    var first = 0
+    while first < a.tokens {
+      let tokens = tiles.count(at: first)
+      for tile in group..<end {
+        let index = (tile - group) / L.panelRowTiles * L.panelRowTiles
+        let stride = PanelSource.sumsStride(min(L.panelRowTiles, end - group - index))
+        let sums = scratch.sums(index, tokens: a.tokens) + first * stride
+        let column = (tile - group - index) * 16
+        finishTile(L.self, a, tile, first, tokens, sums + column, stride: stride)
+      }
+      first += tiles.width
+    }
+    group = end
   }
 }

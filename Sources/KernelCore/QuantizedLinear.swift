@@ -38,7 +38,8 @@ public func linearTiles<L: Lanes>(
       case .bf16: floatTiles(L.self, BFloat16Format.self, a, pass, tile, end)
       }
       for index in tile..<end {
-        finishTile(L.self, a, index, pass.first, pass.tokens, scratch.floats(index - tile))
+        let floats = scratch.floats(index - tile)
+        finishTile(L.self, a, index, pass.first, pass.tokens, floats, stride: 16)
       }
       tile = end
     }
@@ -87,7 +88,7 @@ func quantizedTiles<S: TokenSums, F: CodeFormat>(
   _ pass: LinearPass,
   _ lower: Int,
   _ upper: Int
-) {
+) where S.L: Lanes {
   typealias L = S.L
   let table = withUnsafePointer(to: a.codebook) { L.table(UnsafeRawPointer($0)) }
   let records = a.columns / ActivationRecord.count
@@ -111,7 +112,7 @@ func quantizedTiles<S: TokenSums, F: CodeFormat>(
       let fetch = Fetch(
         activations: next + (tile - lower) * recordsInBlock * share * ActivationRecord.bytes,
         records: share,
-        distance: upper - lower == 1 ? 4096 : 1024
+        distance: upper - lower == 1 ? 6144 : 1024
       )
       if isLast, S.count > 1 { fetchResults(L.self, a, pass, tile) }
       if block == 0 {
@@ -119,7 +120,7 @@ func quantizedTiles<S: TokenSums, F: CodeFormat>(
       }
       if L.partRows == 16 {
         quantizedBlock(S.self, F.self, table, codes, scales, x, count, fetch)
-          .addProducts(blockScales, floats)
+          .addProducts(blockScales, floats, stride: 16)
         continue
       }
       let integers = pass.scratch.integers
@@ -191,7 +192,7 @@ func quantizedBlock<S: TokenSums, F: CodeFormat>(
   _ x: UnsafeRawPointer,
   _ count: Int,
   _ fetch: Fetch
-) -> S {
+) -> S where S.L: Lanes {
   typealias L = S.L
   var totals = S.zero
   var next = fetch.activations
@@ -247,7 +248,7 @@ func addProducts<S: TokenSums, F: CodeFormat>(
   _ x: UnsafeRawPointer,
   _ scale: S.L.GroupScale,
   _ products: inout S
-) {
+) where S.L: Lanes {
   let first = F.weights(S.L.self, codes, index, table)
   let second = F.weights(S.L.self, codes, index + 1, table)
   products.add(first, x + index * 4, scale)
@@ -255,7 +256,7 @@ func addProducts<S: TokenSums, F: CodeFormat>(
 }
 
 /// Row scale, bias, output scale, activation, and the store or addition into `y`: a row tile of `tokens` tokens from
-/// `first` on, sums `floats [token][16 rows]`.
+/// `first` on, sums of a token 16 `floats` every `stride`.
 @inlinable @inline(__always)
 func finishTile<L: Lanes>(
   _: L.Type,
@@ -263,7 +264,8 @@ func finishTile<L: Lanes>(
   _ tile: Int,
   _ first: Int,
   _ tokens: Int,
-  _ floats: UnsafePointer<Float>
+  _ floats: UnsafePointer<Float>,
+  stride: Int
 ) {
   let row = tile * 16
   let count = min(16, a.rows - row)
@@ -272,7 +274,7 @@ func finishTile<L: Lanes>(
     a.encoding.rawValue >= WeightEncoding.q8.rawValue
     ? SIMD16<Float>.load(a.rowScales + row) : one
   for token in 0..<tokens {
-    var value = SIMD16<Float>.load(floats + token * 16) * rowScale
+    var value = SIMD16<Float>.load(floats + token * stride) * rowScale
     if let bias = a.bias { value = value + SIMD16<Float>.load(bias + row, count: count) }
     if let scale = a.outputScale {
       value =

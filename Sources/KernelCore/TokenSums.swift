@@ -4,7 +4,7 @@
 /// The sums of `count` tokens whose records lie `ActivationRecord.bytes` apart.
 @usableFromInline
 protocol TokenSums {
-  associatedtype L: Lanes
+  associatedtype L: ProductLanes
   /// Number of tokens.
   static var count: Int { get }
   /// No products.
@@ -15,15 +15,19 @@ protocol TokenSums {
   mutating func add(_ weights: L.Weights, _ x: UnsafeRawPointer, _ scale: L.GroupScale)
   /// Ends a group that `begin` has begun; see `Lanes.end`.
   mutating func end(_ products: Self, _ scale: L.GroupScale)
-  /// Writes the sums as int32 `[token][16]` from `p` on.
+  /// Writes the sums as int32 `[token][16]` from `p` on, for parts of up to 16 rows.
   func store(to p: UnsafeMutableRawPointer)
-  /// `floats [token][16] += scales[token] · sums`, for parts of 16 rows.
-  func addProducts(_ scales: UnsafePointer<Float>, _ floats: UnsafeMutablePointer<Float>)
+  /// `floats += scales[token] · sums` for whole row tiles, `partRows` floats of a token every `stride`.
+  func addProducts(
+    _ scales: UnsafePointer<Float>,
+    _ floats: UnsafeMutablePointer<Float>,
+    stride: Int
+  )
 }
 
 /// One token.
 @usableFromInline
-struct OneToken<L: Lanes>: TokenSums {
+struct OneToken<L: ProductLanes>: TokenSums {
   @usableFromInline var sums: L.Sums
 
   @inlinable @inline(__always)
@@ -52,9 +56,12 @@ struct OneToken<L: Lanes>: TokenSums {
   func store(to p: UnsafeMutableRawPointer) { L.store(sums, to: p) }
 
   @inlinable @inline(__always)
-  func addProducts(_ scales: UnsafePointer<Float>, _ floats: UnsafeMutablePointer<Float>) {
-    let all = unsafeBitCast(sums, to: SIMD16<Int32>.self)
-    KernelCore.addProducts(L.self, all, scales[0], floats)
+  func addProducts(
+    _ scales: UnsafePointer<Float>,
+    _ floats: UnsafeMutablePointer<Float>,
+    stride: Int
+  ) {
+    L.addProducts(sums, scales[0], floats)
   }
 }
 
@@ -101,16 +108,20 @@ struct Tokens<A: TokenSums, B: TokenSums>: TokenSums where A.L == B.L {
   }
 
   @inlinable @inline(__always)
-  func addProducts(_ scales: UnsafePointer<Float>, _ floats: UnsafeMutablePointer<Float>) {
-    a.addProducts(scales, floats)
-    b.addProducts(scales + A.count, floats + A.count * 16)
+  func addProducts(
+    _ scales: UnsafePointer<Float>,
+    _ floats: UnsafeMutablePointer<Float>,
+    stride: Int
+  ) {
+    a.addProducts(scales, floats, stride: stride)
+    b.addProducts(scales + A.count, floats + A.count * stride, stride: stride)
   }
 }
 
-@usableFromInline typealias TwoTokens<L: Lanes> = Tokens<OneToken<L>, OneToken<L>>
-@usableFromInline typealias ThreeTokens<L: Lanes> = Tokens<TwoTokens<L>, OneToken<L>>
-@usableFromInline typealias FourTokens<L: Lanes> = Tokens<TwoTokens<L>, TwoTokens<L>>
-@usableFromInline typealias FiveTokens<L: Lanes> = Tokens<ThreeTokens<L>, TwoTokens<L>>
-@usableFromInline typealias SixTokens<L: Lanes> = Tokens<ThreeTokens<L>, ThreeTokens<L>>
-@usableFromInline typealias SevenTokens<L: Lanes> = Tokens<FourTokens<L>, ThreeTokens<L>>
-@usableFromInline typealias EightTokens<L: Lanes> = Tokens<FourTokens<L>, FourTokens<L>>
+@usableFromInline typealias TwoTokens<L: ProductLanes> = Tokens<OneToken<L>, OneToken<L>>
+@usableFromInline typealias ThreeTokens<L: ProductLanes> = Tokens<TwoTokens<L>, OneToken<L>>
+@usableFromInline typealias FourTokens<L: ProductLanes> = Tokens<TwoTokens<L>, TwoTokens<L>>
+@usableFromInline typealias FiveTokens<L: ProductLanes> = Tokens<ThreeTokens<L>, TwoTokens<L>>
+@usableFromInline typealias SixTokens<L: ProductLanes> = Tokens<ThreeTokens<L>, ThreeTokens<L>>
+@usableFromInline typealias SevenTokens<L: ProductLanes> = Tokens<FourTokens<L>, ThreeTokens<L>>
+@usableFromInline typealias EightTokens<L: ProductLanes> = Tokens<FourTokens<L>, FourTokens<L>>

@@ -5,13 +5,11 @@ import KernelCore
 import Tensors
 
 extension ComputeContext {
-  /// Most tokens whose packed activations exist at once; more are taken in slabs.
-  ///
-  /// Some 3 MiB, so that activations stay in the last-level cache while weights stream past: reading
-  /// the weights again for each slab costs far less. A multiple of every tile of tokens.
-  private static func slab(columns: Int) -> Int {
-    let tokens = (3 << 20) / (columns * ActivationRecord.bytes / ActivationRecord.count)
-    return max(72, min(LinearScratch.mostTokens, tokens / 72 * 72))
+  /// Tokens whose packed activations exist at once, of `rows`: slabs of about the same size, since weights are
+  /// unpacked again for each.
+  private static func slab(rows: Int) -> Int {
+    let slabs = max(1, (rows + LinearScratch.mostTokens - 1) / LinearScratch.mostTokens)
+    return (rows + slabs * 12 - 1) / (slabs * 12) * 12
   }
 
   /// `y[:, oᵢ ..< oᵢ + wᵢ.rows] = x wᵢᵀ (+ biasᵢ)` with oᵢ the rows of the matrices before: several
@@ -104,9 +102,10 @@ extension ComputeContext {
       scale.map { $0.count == 1 || $0.count == y.columns } ?? true,
       "scale does not fit the matrix"
     )
+    let slab = Self.slab(rows: x.rows)
     var first = 0
     while first < x.rows {
-      let tokens = min(Self.slab(columns: max(x.columns, 1)), x.rows - first)
+      let tokens = min(slab, x.rows - first)
       let activations = pack(x, first: first, tokens: tokens, for: weights)
       var jobs: [LinearArguments] = []
       var column = 0
@@ -207,7 +206,7 @@ extension ComputeContext {
   private func run(_ jobs: [LinearArguments]) {
     let stride = LinearScratch.bytes
     let scratch = threadScratch.reserve(threads * stride)
-    let chunks = RowChunks(jobs, threads: threads)
+    let chunks = RowChunks(jobs, threads: threads, panelTokens: kernels.panelTokens)
     pool.run(chunks.count) { chunk, thread in
       let scratch = LinearScratch(scratch + thread * stride)
       chunks.forEachRun(of: chunk) { kernels.linear(jobs[$0], $1, $2, scratch) }

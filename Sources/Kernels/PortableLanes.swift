@@ -168,6 +168,7 @@ extension KernelTable {
     attend: { KernelCore.attend(PortableLanes.self, $0, $1, $2) },
     read: { readLines(PortableLanes.self, $0, $1) },
     multiply: { multiplyRegisters(PortableLanes.self, $0, $1) },
-    productsPerTurn: KernelCore.productsPerTurn(PortableLanes.self)
+    productsPerTurn: KernelCore.productsPerTurn(PortableLanes.self),
+    panelTokens: PortableLanes.panelTokens
   )
 }

@@ -12,8 +12,8 @@ struct RowChunks {
   /// First tile of each chunk, then the number of tiles.
   private var bounds = [0]
 
-  /// Chunks of `jobs`, which have the same activations.
-  init(_ jobs: [LinearArguments], threads: Int) {
+  /// Chunks of `jobs`, which have the same activations and take panels from `panelTokens` tokens on.
+  init(_ jobs: [LinearArguments], threads: Int, panelTokens: Int) {
     var bytes = 0
     for job in jobs {
       let tiles = (job.rows + 15) / 16
@@ -22,19 +22,27 @@ struct RowChunks {
     }
     let all = products[products.count - 1]
     let tileBytes = max(1, bytes / max(all, 1))
-    let hasManyTokens = (jobs.first?.tokens ?? 0) > TokenTiles.limit
-    // Few tokens: some 10 microseconds of reading. Many: work enough in any tile, but where tokens pass in
-    // several turns their weights should stay in the second-level cache; whole groups of tiles, which share
-    // the reading of activations.
-    let least = hasManyTokens ? 1 : (256 << 10) / tileBytes
-    let fitting = max(1, (448 << 10) / tileBytes)
-    let group = min(LinearScratch.rowTiles, fitting)
-    let most = hasManyTokens ? fitting / group * group : all
+    let tokens = jobs.first?.tokens ?? 0
+    let (least, most, unit): (Int, Int, Int)
+    if tokens >= panelTokens {
+      // Whole groups of panels, which share the reading of activations, down to two row tiles.
+      (least, most, unit) = (2, 2 * LinearScratch.panelRowTiles, 2)
+    } else if tokens > TokenTiles.limit {
+      // Work enough in any tile, but as tokens pass in several turns weights should stay in the second-level
+      // cache; whole groups of tiles, which share the reading of activations.
+      let fitting = max(1, (448 << 10) / tileBytes)
+      let group = min(LinearScratch.rowTiles, fitting)
+      (least, most, unit) = (1, fitting / group * group, 1)
+    } else {
+      // Few tokens: some 10 microseconds of reading.
+      (least, most, unit) = ((256 << 10) / tileBytes, all, 1)
+    }
     let shares = threads * 2
     let floor = max(1, min(least, all / shares), all / ThreadPool.maximumChunks + 1)
     var first = 0
     while first < all {
-      first += min(all - first, max(floor, min(most, (all - first) / shares)))
+      let share = min(most, (all - first) / shares) / unit * unit
+      first += min(all - first, max(floor, share))
       bounds.append(first)
     }
   }

@@ -13,9 +13,6 @@ extension AVX2Lanes {
   static var panelTokens: Int { 18 }
 
   @inline(__always)
-  static var panelLimit: Int { 6 }
-
-  @inline(__always)
   static var panelUnit: Int { 6 }
 
   @inline(__always)
@@ -38,33 +35,52 @@ extension AVX2Lanes {
   }
 
   @inline(__always)
-  static func multiplyPanel(_ a: LinearArguments, _ source: PanelSource, _ tile: PanelTokens) {
-    if tile.count == 6 { return sixTokens(tile, source.count) }
-    for token in 0..<tile.count { oneToken(tile, token, source.count) }
+  static func multiplyPanel(_ a: LinearArguments, _ source: PanelSource, _ tokens: PanelTokens) {
+    for index in 0..<source.rowTiles {
+      var first = 0
+      while tokens.count - first >= 6 {
+        sixTokens(tokens.tile(first, 6, of: source), source, index)
+        first += 6
+      }
+      let tile = tokens.tile(first, tokens.count - first, of: source)
+      for token in 0..<tile.count { oneToken(tile, source, index, token) }
+    }
   }
 
-  /// Widens the weights of a row tile to int16, times their group scales: `[pair][16 rows]`.
   @inline(__always)
   static func fillPanel(
     _ a: LinearArguments,
     _ source: PanelSource,
     _ panel: UnsafeMutableRawPointer
   ) {
+    for index in 0..<source.rowTiles {
+      fill(a, source, source.tile + index, panel + index * LinearScratch.panelBytes)
+    }
+  }
+
+  /// Widens the weights of a row tile to int16, times their group scales: `[pair][16 rows]`.
+  @inline(__always)
+  private static func fill(
+    _ a: LinearArguments,
+    _ source: PanelSource,
+    _ tile: Int,
+    _ panel: UnsafeMutableRawPointer
+  ) {
     let table = withUnsafePointer(to: a.codebook) { Self.table(UnsafeRawPointer($0)) }
     let isEight = a.encoding == .q8
     let groups = a.encoding == .q4g16 ? 2 : 1
     let blockBytes = isEight ? 512 : 256
-    var codes = a.codes + source.tile * a.tileBytes + source.record * blockBytes
-    var scales = a.groupScales + (source.tile * a.groups + source.record * groups) * 16
+    var codes = a.codes + tile * a.tileBytes + source.record * blockBytes
+    var scales = a.groupScales + (tile * a.groups + source.record * groups) * 16
     var out = panel
     for _ in 0..<source.count {
-      // The next 256 k are wanted when all tokens have passed.
+      // The next row tiles are wanted when all tokens have passed.
       var line = 0
       while line < blockBytes {
-        prefetch(codes + (8 * blockBytes + line))
+        prefetch(codes + (source.rowTiles * a.tileBytes + line))
         line += 64
       }
-      prefetch(scales + 128 * groups)
+      prefetch(scales + source.rowTiles * a.groups * 16)
       for half in 0..<2 {
         let source = codes + half * 32
         let target = out + half * 32
@@ -109,28 +125,34 @@ extension AVX2Lanes {
     )
   }
 
-  /// Adds `count` times 32 k of one token.
+  /// Adds the products of row tile `index` with one token.
   @inline(__always)
-  private static func oneToken(_ tile: PanelTokens, _ token: Int, _ count: Int) {
+  private static func oneToken(
+    _ tile: PanelTokens,
+    _ source: PanelSource,
+    _ index: Int,
+    _ token: Int
+  ) {
     var low = SIMD8<Int32>(repeating: 0)
     var high = low
-    var weights = tile.panel
+    var weights = tile.panel + index * LinearScratch.panelBytes
     var record = tile.x + token * ActivationRecord.bytes
-    for _ in 0..<count {
-      for index in 0..<16 {
-        let x = pair(record + index * 4)
+    for _ in 0..<source.count {
+      for pairs in 0..<16 {
+        let x = pair(record + pairs * 4)
         low = lanes_pair_dot8(low, load(weights), x)
         high = lanes_pair_dot8(high, load(weights + 32), x)
         weights += 64
       }
       record += tile.count * ActivationRecord.bytes
     }
-    finish(low, high, tile.scales + token, tile.sums + token * 16)
+    let sums = tile.sums + (token * source.sumsStride + index * 16)
+    finish(low, high, tile.scales + token, sums)
   }
 
   /// `oneToken` for six adjacent tokens.
   @inline(__always)
-  private static func sixTokens(_ tile: PanelTokens, _ count: Int) {
+  private static func sixTokens(_ tile: PanelTokens, _ source: PanelSource, _ index: Int) {
     var low0 = SIMD8<Int32>(repeating: 0)
     var high0 = low0
     var low1 = low0
@@ -143,39 +165,41 @@ extension AVX2Lanes {
     var high4 = low0
     var low5 = low0
     var high5 = low0
-    var weights = tile.panel
+    var weights = tile.panel + index * LinearScratch.panelBytes
     var record = tile.x
-    for _ in 0..<count {
-      for index in 0..<16 {
+    for _ in 0..<source.count {
+      for pairs in 0..<16 {
         let low = load(weights)
         let high = load(weights + 32)
-        let x0 = pair(record + (index * 4))
+        let x0 = pair(record + (pairs * 4))
         low0 = lanes_pair_dot8(low0, low, x0)
         high0 = lanes_pair_dot8(high0, high, x0)
-        let x1 = pair(record + (index * 4 + 64))
+        let x1 = pair(record + (pairs * 4 + 64))
         low1 = lanes_pair_dot8(low1, low, x1)
         high1 = lanes_pair_dot8(high1, high, x1)
-        let x2 = pair(record + (index * 4 + 128))
+        let x2 = pair(record + (pairs * 4 + 128))
         low2 = lanes_pair_dot8(low2, low, x2)
         high2 = lanes_pair_dot8(high2, high, x2)
-        let x3 = pair(record + (index * 4 + 192))
+        let x3 = pair(record + (pairs * 4 + 192))
         low3 = lanes_pair_dot8(low3, low, x3)
         high3 = lanes_pair_dot8(high3, high, x3)
-        let x4 = pair(record + (index * 4 + 256))
+        let x4 = pair(record + (pairs * 4 + 256))
         low4 = lanes_pair_dot8(low4, low, x4)
         high4 = lanes_pair_dot8(high4, high, x4)
-        let x5 = pair(record + (index * 4 + 320))
+        let x5 = pair(record + (pairs * 4 + 320))
         low5 = lanes_pair_dot8(low5, low, x5)
         high5 = lanes_pair_dot8(high5, high, x5)
         weights += 64
       }
       record += 6 * ActivationRecord.bytes
     }
-    finish(low0, high0, tile.scales, tile.sums)
-    finish(low1, high1, tile.scales + 1, tile.sums + 16)
-    finish(low2, high2, tile.scales + 2, tile.sums + 32)
-    finish(low3, high3, tile.scales + 3, tile.sums + 48)
-    finish(low4, high4, tile.scales + 4, tile.sums + 64)
-    finish(low5, high5, tile.scales + 5, tile.sums + 80)
+    let sums = tile.sums + index * 16
+    let stride = source.sumsStride
+    finish(low0, high0, tile.scales, sums)
+    finish(low1, high1, tile.scales + 1, sums + stride)
+    finish(low2, high2, tile.scales + 2, sums + 2 * stride)
+    finish(low3, high3, tile.scales + 3, sums + 3 * stride)
+    finish(low4, high4, tile.scales + 4, sums + 4 * stride)
+    finish(low5, high5, tile.scales + 5, sums + 5 * stride)
   }
 }

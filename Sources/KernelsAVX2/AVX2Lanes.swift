@@ -181,6 +181,7 @@ extension KernelTable {
     attend: { KernelCore.attend(AVX2Lanes.self, $0, $1, $2) },
     read: { readLines(AVX2Lanes.self, $0, $1) },
     multiply: { multiplyRegisters(AVX2Lanes.self, $0, $1) },
-    productsPerTurn: KernelCore.productsPerTurn(AVX2Lanes.self)
+    productsPerTurn: KernelCore.productsPerTurn(AVX2Lanes.self),
+    panelTokens: AVX2Lanes.panelTokens
   )
 }

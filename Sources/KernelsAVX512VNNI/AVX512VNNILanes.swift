@@ -171,6 +171,7 @@ extension KernelTable {
     attend: { KernelCore.attend(AVX512VNNILanes.self, $0, $1, $2) },
     read: { readLines(AVX512VNNILanes.self, $0, $1) },
     multiply: { multiplyRegisters(AVX512VNNILanes.self, $0, $1) },
-    productsPerTurn: KernelCore.productsPerTurn(AVX512VNNILanes.self)
+    productsPerTurn: KernelCore.productsPerTurn(AVX512VNNILanes.self),
+    panelTokens: AVX512VNNILanes.panelTokens
   )
 }

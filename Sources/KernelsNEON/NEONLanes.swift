@@ -163,7 +163,8 @@ extension KernelTable {
     attend: { KernelCore.attend(NEONLanes.self, $0, $1, $2) },
     read: { readLines(NEONLanes.self, $0, $1) },
     multiply: { multiplyRegisters(NEONLanes.self, $0, $1) },
-    productsPerTurn: KernelCore.productsPerTurn(NEONLanes.self)
+    productsPerTurn: KernelCore.productsPerTurn(NEONLanes.self),
+    panelTokens: NEONLanes.panelTokens
   )
 }
 #endif

@@ -1,0 +1,151 @@
+// Panels for instruction sets to which a vector is a whole row tile: two row tiles side by side, ready
+// for their dot products.
+//
+// A record of 32 k is, for each of its groups, the group's scales as int32 `[2 row tiles][16 rows]`, then
+// for every four k the weights `[2 row tiles][16 rows][4 k]`. A row tile without a neighbour stands for both.
+
+import Tensors
+
+/// The layout of these panels.
+@usableFromInline
+enum UnpackedPanel {
+  /// Bytes of four k, or of the scales of a group, of two row tiles.
+  @inlinable @inline(__always)
+  static var lineBytes: Int { 128 }
+}
+
+/// Unpacks up to 256 k of two row tiles, or of more, two by two.
+@inlinable @inline(__always)
+public func fillUnpackedPanel<L: Lanes>(
+  _: L.Type,
+  _ a: LinearArguments,
+  _ source: PanelSource,
+  _ panel: UnsafeMutableRawPointer
+) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
+  switch a.encoding {
+  case .q4g32: fillUnpackedPanel(L.self, FourBitGroup32.self, a, source, panel)
+  case .q4g16: fillUnpackedPanel(L.self, FourBitGroup16.self, a, source, panel)
+  default: fillUnpackedPanel(L.self, EightBit.self, a, source, panel)
+  }
+}
+
+@inlinable @inline(__always)
+func fillUnpackedPanel<L: Lanes, F: CodeFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ a: LinearArguments,
+  _ source: PanelSource,
+  _ panel: UnsafeMutableRawPointer
+) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
+  let table = withUnsafePointer(to: a.codebook) { L.table(UnsafeRawPointer($0)) }
+  let twosInGroup = 4 / F.groups
+  for place in 0..<((source.rowTiles + 1) / 2 * 2) {
+    let tile = source.tile + min(place, source.rowTiles - 1)
+    var codes = a.codes + tile * a.tileBytes + source.record * F.blockBytes
+    var scales = a.groupScales + (tile * a.groups + source.record * F.groups) * 16
+    var out = panel + (place / 2 * 2 * LinearScratch.panelBytes + place % 2 * 64)
+    for _ in 0..<source.count {
+      // The next row tiles are wanted when all tokens have passed.
+      var line = 0
+      while line < F.blockBytes {
+        L.prefetch(codes + (source.rowTiles * a.tileBytes + line))
+        line += 64
+      }
+      L.prefetch(scales + source.rowTiles * a.groups * 16)
+      for group in 0..<F.groups {
+        out.storeBytes(of: L.groupScale(scales + group * 16), as: SIMD16<Int32>.self)
+        out += UnpackedPanel.lineBytes
+        // In twos, as 4-bit codes share a line: low and high halves need code of their own.
+        for two in (group * twosInGroup)..<((group + 1) * twosInGroup) {
+          let first = F.weights(L.self, codes, two * 2, table)
+          let second = F.weights(L.self, codes, two * 2 + 1, table)
+          out.storeBytes(of: first, as: SIMD16<UInt32>.self)
+          (out + UnpackedPanel.lineBytes).storeBytes(of: second, as: SIMD16<UInt32>.self)
+          out += 2 * UnpackedPanel.lineBytes
+        }
+      }
+      codes += F.blockBytes
+      scales += F.groups * 16
+    }
+  }
+}
+
+/// Adds the products of a panel with all tokens, six at a time, to their sums.
+@inlinable @inline(__always)
+public func multiplyUnpackedPanel<L: Lanes>(
+  _: L.Type,
+  _ a: LinearArguments,
+  _ source: PanelSource,
+  _ tokens: PanelTokens
+) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
+  for pair in 0..<((source.rowTiles + 1) / 2) {
+    if a.encoding == .q4g16 {
+      multiplyUnpackedPanel(L.self, FourBitGroup16.self, source, tokens, pair)
+    } else {
+      multiplyUnpackedPanel(L.self, FourBitGroup32.self, source, tokens, pair)
+    }
+  }
+}
+
+@inlinable @inline(__always)
+func multiplyUnpackedPanel<L: Lanes, F: CodeFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ source: PanelSource,
+  _ tokens: PanelTokens,
+  _ pair: Int
+) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
+  typealias T = TwoTiles<L>
+  var first = 0
+  while tokens.count - first >= 6 {
+    let tile = tokens.tile(first, 6, of: source)
+    multiplyUnpackedPanel(SixTokens<T>.self, F.self, source, tile, pair)
+    first += 6
+  }
+  let tile = tokens.tile(first, tokens.count - first, of: source)
+  switch tile.count {
+  case 0: break
+  case 1: multiplyUnpackedPanel(OneToken<T>.self, F.self, source, tile, pair)
+  case 2: multiplyUnpackedPanel(TwoTokens<T>.self, F.self, source, tile, pair)
+  case 3: multiplyUnpackedPanel(ThreeTokens<T>.self, F.self, source, tile, pair)
+  case 4: multiplyUnpackedPanel(FourTokens<T>.self, F.self, source, tile, pair)
+  default: multiplyUnpackedPanel(FiveTokens<T>.self, F.self, source, tile, pair)
+  }
+}
+
+/// The products of two row tiles with the tokens of `S`.
+@inlinable @inline(__always)
+func multiplyUnpackedPanel<S: TokenSums, T: Lanes, F: CodeFormat>(
+  _: S.Type,
+  _: F.Type,
+  _ source: PanelSource,
+  _ tile: PanelTokens,
+  _ pair: Int
+) where S.L == TwoTiles<T>, T.Weights == SIMD16<UInt32>, T.GroupScale == SIMD16<Int32> {
+  var totals = S.zero
+  var line = tile.panel + pair * 2 * LinearScratch.panelBytes
+  var x = tile.x
+  for _ in 0..<source.count {
+    var correction = ActivationRecord.supplement
+    if F.groups == 2 { correction = ActivationRecord.halfCorrections }
+    for group in 0..<F.groups {
+      let scale = pairAt(line, as: SIMD16<Int32>.self)
+      var products = totals.begin(correction: x + (correction + group * 4))
+      for index in 0..<(8 / F.groups) {
+        line += UnpackedPanel.lineBytes
+        let k = group * 16 + index * 4
+        products.add(pairAt(line, as: SIMD16<UInt32>.self), x + k, scale)
+      }
+      line += UnpackedPanel.lineBytes
+      totals.end(products, scale)
+    }
+    x += S.count * ActivationRecord.bytes
+  }
+  totals.addProducts(tile.scales, tile.sums + pair * 32, stride: source.sumsStride)
+}
+
+/// The vectors of two row tiles at `p`.
+@inlinable @inline(__always)
+func pairAt<Vector>(_ p: UnsafeRawPointer, as _: Vector.Type) -> OfTwoTiles<Vector> {
+  OfTwoTiles(p.loadUnaligned(as: Vector.self), (p + 64).loadUnaligned(as: Vector.self))
+}
