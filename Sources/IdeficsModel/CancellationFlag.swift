@@ -1,5 +1,5 @@
-// A flag that another thread raises to stop a pass; the model reads it before every layer, and
-// between attention and MLP of a vision layer.
+// A flag that another thread raises to stop a pass; the model reads it before every section of its
+// weights, and between attention and MLP.
 
 import Synchronization
 

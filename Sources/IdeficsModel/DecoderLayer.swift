@@ -34,8 +34,9 @@ struct DecoderLayerWeights: Sendable {
     _ s: TextActivations,
     _ step: StepPlan,
     layer: Int,
-    cache: PageStore
-  ) {
+    cache: PageStore,
+    _ cancellation: CancellationFlag
+  ) throws(ModelError) {
     let hidden = c.hiddenSize
     k.rmsNorm(s.x, weight: attentionNorm, eps: c.rmsNormEpsilon, into: &s.normed)
     k.linear(s.normed, [query, key, value], into: &s.projected)
@@ -73,6 +74,7 @@ struct DecoderLayerWeights: Sendable {
     )
     k.linearAdd(s.attended, output, into: &s.x)
 
+    guard !cancellation.isRaised else { throw .cancelled }
     k.rmsNorm(s.x, weight: mlpNorm, eps: c.rmsNormEpsilon, into: &s.normed)
     k.linear(s.normed, [mlp.gate, mlp.up], into: &s.gateUp)
     k.siluGate(s.gateUp, into: &s.inner)

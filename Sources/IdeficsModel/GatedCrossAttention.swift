@@ -80,8 +80,9 @@ struct CrossBlockWeights: Sendable {
     _ k: ComputeContext,
     _ s: TextActivations,
     spans: [AttentionSpan],
-    cache: PageStore
-  ) {
+    cache: PageStore,
+    _ cancellation: CancellationFlag
+  ) throws(ModelError) {
     k.rmsNorm(s.x, weight: attentionNorm, eps: c.rmsNormEpsilon, into: &s.normed)
     k.linear(s.normed, query, into: &s.query)
     if let queryNorm {
@@ -105,6 +106,7 @@ struct CrossBlockWeights: Sendable {
     )
     k.linearAdd(s.attended, output, scale: attentionGate, into: &s.x)
 
+    guard !cancellation.isRaised else { throw .cancelled }
     k.rmsNorm(s.x, weight: mlpNorm, eps: c.rmsNormEpsilon, into: &s.normed)
     k.linear(s.normed, [mlp.gate, mlp.up], into: &s.gateUp)
     k.siluGate(s.gateUp, into: &s.inner)

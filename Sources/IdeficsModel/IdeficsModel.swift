@@ -32,7 +32,7 @@ public final class IdeficsModel {
   public let limits: ModelLimits
   /// Pages of keys and values, of text and of images.
   public let pageStore: PageStore
-  /// Raised from another thread, stops the running pass after the current layer.
+  /// Raised from another thread, stops the running pass after the current half of a layer.
   public let cancellation = CancellationFlag()
   /// When set, receives a copy of every layer's output.
   public var recorder: LayerRecorder?

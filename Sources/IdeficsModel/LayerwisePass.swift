@@ -130,13 +130,13 @@ package final class LayerwisePass {
       let weights = try CrossBlockWeights(binder, block, configuration)
       for batch in batches {
         guard !cancellation.isRaised else { throw .cancelled }
-        apply(weights, to: batch, observer)
+        try apply(weights, to: batch, cancellation, observer)
       }
     case .layer(let layer):
       let weights = try DecoderLayerWeights(binder, layer, configuration)
       for batch in batches {
         guard !cancellation.isRaised else { throw .cancelled }
-        apply(weights, to: batch, observer)
+        try apply(weights, to: batch, cancellation, observer)
       }
     }
     remaining.removeFirst()
@@ -150,7 +150,12 @@ package final class LayerwisePass {
 
   // MARK: Stages
 
-  private func apply(_ weights: CrossBlockWeights, to batch: Batch, _ observer: Observer?) {
+  private func apply(
+    _ weights: CrossBlockWeights,
+    to batch: Batch,
+    _ cancellation: CancellationFlag,
+    _ observer: Observer?
+  ) throws(ModelError) {
     let c = configuration
     let count = c.imageStates
     for index in batch.images {
@@ -172,12 +177,18 @@ package final class LayerwisePass {
       observer(1, s.normed)
     }
     let step = plan(batch)
-    weights.apply(c, compute, scratch, spans: step.crossSpans(block: 0), cache: imagePages)
+    let spans = step.crossSpans(block: 0)
+    try weights.apply(c, compute, scratch, spans: spans, cache: imagePages, cancellation)
     show(first: 2, observer)
     store(batch)
   }
 
-  private func apply(_ weights: DecoderLayerWeights, to batch: Batch, _ observer: Observer?) {
+  private func apply(
+    _ weights: DecoderLayerWeights,
+    to batch: Batch,
+    _ cancellation: CancellationFlag,
+    _ observer: Observer?
+  ) throws(ModelError) {
     let c = configuration
     load(batch)
     if let observer {
@@ -185,7 +196,7 @@ package final class LayerwisePass {
       compute.rmsNorm(s.x, weight: weights.attentionNorm, eps: c.rmsNormEpsilon, into: &s.normed)
       observer(0, s.normed)
     }
-    weights.apply(c, compute, scratch, plan(batch), layer: 0, cache: textPages)
+    try weights.apply(c, compute, scratch, plan(batch), layer: 0, cache: textPages, cancellation)
     show(first: 1, observer)
     store(batch)
   }

@@ -53,19 +53,19 @@ struct TextDecoder {
     recorder: LayerRecorder?,
     logits: inout Matrix
   ) throws(ModelError) {
-    try weights.use(.embedding) { embed(step.tokens, k, s) }
+    try weights.use(.embedding, unless: cancellation) { embed(step.tokens, k, s) }
     recorder?.record("embed", s.x)
     for (index, layer) in layers.enumerated() {
-      guard !cancellation.isRaised else { throw .cancelled }
       if let block = configuration.crossBlock(before: index) {
-        try weights.use(.crossBlock(block)) {
+        try weights.use(.crossBlock(block), unless: cancellation) { () throws(ModelError) in
           let spans = step.crossSpans(block: block)
-          crossBlocks[block].apply(configuration, k, s, spans: spans, cache: cache)
+          try crossBlocks[block]
+            .apply(configuration, k, s, spans: spans, cache: cache, cancellation)
         }
         recorder?.record("cross.\(block).out", s.x)
       }
-      try weights.use(.decoderLayer(index)) {
-        layer.apply(configuration, k, s, step, layer: index, cache: cache)
+      try weights.use(.decoderLayer(index), unless: cancellation) { () throws(ModelError) in
+        try layer.apply(configuration, k, s, step, layer: index, cache: cache, cancellation)
       }
       recorder?.record("layer.\(index).out", s.x)
     }
@@ -73,7 +73,7 @@ struct TextDecoder {
     keepRows(step.logitRows, s)
     k.rmsNorm(s.x, weight: finalNorm, eps: configuration.rmsNormEpsilon, into: &s.normed)
     recorder?.record("final_norm", s.normed)
-    try weights.use(.head) { k.linear(s.normed, head, into: &logits) }
+    try weights.use(.head, unless: cancellation) { k.linear(s.normed, head, into: &logits) }
   }
 
   private func embed(_ tokens: [Int32], _ k: ComputeContext, _ s: TextActivations) {

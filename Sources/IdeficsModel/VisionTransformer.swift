@@ -63,7 +63,7 @@ struct VisionTransformer {
     let c = configuration
     let tokens = s.tokens
     image.copyPatches(of: c.patchSize, into: &s.patches)
-    try weights.use(.patchEmbedding) {
+    try weights.use(.patchEmbedding, unless: cancellation) {
       k.linear(s.patches, patchEmbedding, into: &s.patchVectors)
     }
     embed(image, s)

@@ -26,10 +26,17 @@ extension WeightSource {
 
 extension WeightSource {
   /// Runs `body` while the matrices of `section` are in memory.
-  func use(_ section: WeightSection, _ body: () -> Void) throws(ModelError) {
+  ///
+  /// - Throws: `ModelError.cancelled` if `cancellation` is raised before they are asked for.
+  func use(
+    _ section: WeightSection,
+    unless cancellation: CancellationFlag,
+    _ body: () throws(ModelError) -> Void
+  ) throws(ModelError) {
+    guard !cancellation.isRaised else { throw .cancelled }
     try acquire(section)
     defer { release(section) }
-    body()
+    try body()
   }
 }
 

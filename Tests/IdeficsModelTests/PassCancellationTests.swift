@@ -5,16 +5,19 @@ import TestSupport
 import Testing
 import WeightFiles
 
-/// A raised flag ends a pass before the next layer, in every stage of it.
+/// A raised flag ends a pass before the next section of its weights, and a layer between attention and MLP.
 @Suite struct PassCancellationTests {
-  /// The weights of a checkpoint; raises a flag when a section is asked for.
+  /// When the flag is raised: at which section of a pass, and whether before or after its work.
+  private enum Stop: Equatable { case before(Int), after(Int), never }
+
+  /// The weights of a checkpoint; raises a flag at a section.
   private final class StoppingSource: WeightSource, @unchecked Sendable {
     // Sendable: only the thread of the test uses it.
     private let source: CheckpointSource
     var flag: CancellationFlag?
-    /// Sections asked for so far, and at which of them to raise the flag.
+    /// Sections asked for so far.
     var sections: [WeightSection] = []
-    var stop = Int.max
+    var stop = Stop.never
 
     init(_ source: CheckpointSource) { self.source = source }
 
@@ -24,32 +27,55 @@ import WeightFiles
     func shape(of name: String) -> Shape? { source.shape(of: name) }
 
     func acquire(_ section: WeightSection) throws(ModelError) {
-      if sections.count == stop { flag?.raise() }
+      if stop == .before(sections.count) { flag?.raise() }
       sections.append(section)
+    }
+
+    func release(_ section: WeightSection) {
+      if stop == .after(sections.count - 1) { flag?.raise() }
     }
   }
 
-  /// Runs `pass` with the flag raised in each of its sections; returns the sections of a whole pass.
+  /// The name under which the output of a layer's MLP is recorded; `nil` for what has no two halves.
+  private func output(of section: WeightSection) -> String? {
+    switch section {
+    case .visionLayer(let index): "vision.layer.\(index)"
+    case .crossBlock(let index): "cross.\(index).out"
+    case .decoderLayer(let index): "layer.\(index).out"
+    default: nil
+    }
+  }
+
+  /// Runs `pass` with the flag raised before and after each of its sections; returns the sections of a
+  /// whole pass.
   private func stopEverywhere(
     _ source: StoppingSource,
-    _ flag: CancellationFlag,
+    _ model: IdeficsModel,
     _ pass: () throws -> Void
   ) throws -> [WeightSection] {
-    (source.sections, source.stop, source.flag) = ([], .max, flag)
+    (source.sections, source.stop, source.flag) = ([], .never, model.cancellation)
     try pass()
     let whole = source.sections
-    for stop in whole.indices {
-      (source.sections, source.stop) = ([], stop)
-      do {
-        try pass()
-        // What ends the pass is not followed by a question whether to go on.
-        #expect(stop >= whole.count - 2, "\(whole[stop])")
-      } catch ModelError.cancelled {
-        // A cross block and the decoder layer behind it are one layer.
-        #expect(source.sections.count <= stop + 2, "\(whole[stop])")
+    for index in whole.indices {
+      for stop in [Stop.before(index), .after(index)] {
+        (source.sections, source.stop) = ([], stop)
+        let recorder = LayerRecorder()
+        model.recorder = recorder
+        do {
+          try pass()
+          // What ends the pass is not followed by a question whether to go on.
+          #expect(index == whole.count - 1, "\(stop)")
+        } catch ModelError.cancelled {
+          #expect(source.sections.count == index + 1, "\(stop)")
+        }
+        if stop == .before(index), let name = output(of: whole[index]) {
+          #expect(!recorder.entries.contains { $0.name == name }, "\(name)")
+        }
+        model.cancellation.lower()
       }
-      flag.lower()
     }
+    model.recorder = nil
+    source.stop = .never
     return whole
   }
 
@@ -60,10 +86,9 @@ import WeightFiles
     let configuration = try modelCase.configuration()
     let source = StoppingSource(try modelCase.source())
     let harness = try ModelHarness(source: source, configuration: configuration, threads: 1)
-    let flag = harness.model.cancellation
     let row = try modelCase.reference().rows[0]
     let file = try #require(row.images.first)
-    let image = try stopEverywhere(source, flag) {
+    let image = try stopEverywhere(source, harness.model) {
       _ = try harness.encode(modelCase.image(file))
     }
     let depth = configuration.perceiver?.depth ?? 0
@@ -71,7 +96,7 @@ import WeightFiles
 
     let images = [try harness.encode(modelCase.image(file))]
     let table = harness.pages(tokens: row.tokens.count, layers: configuration.layers)
-    let text = try stopEverywhere(source, flag) {
+    let text = try stopEverywhere(source, harness.model) {
       _ = try harness.model.step([
         SequenceSlice(
           tokens: row.tokens,

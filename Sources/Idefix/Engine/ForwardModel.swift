@@ -22,7 +22,7 @@ package protocol ForwardModel: AnyObject {
   var pageBytes: Int { get }
   /// Tokens one step may carry.
   var tokensPerStep: Int { get }
-  /// Stops a running pass after the current layer.
+  /// Stops a running pass within the current layer.
   var cancellation: CancellationFlag { get }
 
   /// Where the weights are.
