@@ -23,10 +23,13 @@ package struct ByteAutomaton: Sendable {
   /// Where matching starts.
   package private(set) var start: Int32 = 0
   private var parts = 0
+  /// Sets of scalars met so far as sequences of byte ranges: what is repeated is split once.
+  private var sequences: [[ClosedRange<UInt32>]: [[ClosedRange<UInt8>]]] = [:]
 
   /// The automaton of a pattern that has to match the whole text.
   package init(_ pattern: Pattern) throws(EngineError) {
     start = try compile(pattern, next: 0)
+    sequences = [:]
   }
 
   private mutating func add(_ state: State) throws(EngineError) -> Int32 {
@@ -37,6 +40,13 @@ package struct ByteAutomaton: Sendable {
     return Int32(states.count - 1)
   }
 
+  private mutating func sequences(of ranges: [ClosedRange<UInt32>]) -> [[ClosedRange<UInt8>]] {
+    if let known = sequences[ranges] { return known }
+    let split = ranges.flatMap(UTF8Ranges.sequences)
+    sequences[ranges] = split
+    return split
+  }
+
   /// The state from which `pattern` leads to `next`.
   private mutating func compile(_ pattern: Pattern, next: Int32) throws(EngineError) -> Int32 {
     parts += 1
@@ -45,7 +55,7 @@ package struct ByteAutomaton: Sendable {
     case .empty: return next
     case .scalars(let ranges):
       var starts: [Int32] = []
-      for bytes in ranges.flatMap(UTF8Ranges.sequences) {
+      for bytes in sequences(of: ranges) {
         var state = next
         for range in bytes.reversed() { state = try add(.byte(range, next: state)) }
         starts.append(state)
