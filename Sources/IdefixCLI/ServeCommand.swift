@@ -113,7 +113,7 @@ struct ServeCommand: Subcommand {
         inForce(
           server,
           engine,
-          keyFile: settings.values["api-key-file"],
+          keyFile: settings.text("api-key-file"),
           packs: settings.list("prefix-pack")
         )
       )
@@ -165,8 +165,8 @@ struct ServeCommand: Subcommand {
     _ engine: EngineOptions,
     keyFile: String?,
     packs: [String]
-  ) -> [String: String] {
-    [
+  ) -> [String: ServeSettings.Value] {
+    let texts = [
       "host": server.host,
       "port": "\(server.port)",
       "api-key-file": keyFile ?? "",
@@ -178,16 +178,18 @@ struct ServeCommand: Subcommand {
       "max-client-batch": "\(server.maxClientBatchSize)",
       "request-timeout": server.requestTimeout.map { "\($0.components.seconds)" } ?? "",
       "allow-url-host": server.imageHosts.map(\.description).joined(separator: ","),
-      "prefix-pack": packs.joined(separator: ","),
       "share-cache": "\(engine.sharesCacheAcrossTenants)",
       "escape-roles": "\(server.escapesRoles)",
       "log-format": server.logFormat.rawValue,
       "log-level": server.logLevel.rawValue,
     ]
+    var values = texts.mapValues(ServeSettings.Value.one)
+    values["prefix-pack"] = .many(packs)
+    return values
   }
 
   /// What was given on the command line, by setting.
-  private var flags: [String: String] {
+  private var flags: [String: ServeSettings.Value] {
     var flags: [String: String] = [:]
     flags["host"] = host
     flags["port"] = port.map(String.init)
@@ -200,22 +202,23 @@ struct ServeCommand: Subcommand {
     flags["max-client-batch"] = maxClientBatch.map(String.init)
     flags["request-timeout"] = requestTimeout.map(String.init)
     flags["allow-url-host"] = allowURLHost.isEmpty ? nil : allowURLHost.joined(separator: ",")
-    let packs = prefixArguments.packs
-    flags["prefix-pack"] = packs.isEmpty ? nil : packs.joined(separator: ",")
     flags["share-cache"] = shareCache ? "true" : nil
     flags["escape-roles"] = escapeRoles ? "true" : nil
     flags["log-format"] = logFormat
     flags["log-level"] = logLevel
-    return flags
+    var values = flags.mapValues(ServeSettings.Value.one)
+    // A path may hold commas.
+    if !prefixArguments.packs.isEmpty { values["prefix-pack"] = .many(prefixArguments.packs) }
+    return values
   }
 
   private func options(
     _ settings: ServeSettings
   ) throws -> (server: ServerOptions, engine: EngineOptions) {
     var server = ServerOptions()
-    server.host = settings.values["host"] ?? server.host
+    server.host = settings.text("host") ?? server.host
     server.port = try settings.integer("port", in: 0...65535) ?? server.port
-    if let path = settings.values["api-key-file"] {
+    if let path = settings.text("api-key-file") {
       do {
         server.apiKeys = try APIKeys(contentsOf: path)
       } catch let error as APIKeyError {

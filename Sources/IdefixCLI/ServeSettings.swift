@@ -12,66 +12,8 @@ struct ServeSettings {
     "prefix-pack", "share-cache", "escape-roles", "log-format", "log-level",
   ]
 
-  /// What was set anywhere; lists are separated by commas.
-  private(set) var values: [String: String] = [:]
-
-  init(flags: [String: String], environment: [String: String], file: String?) throws {
-    if let file { values = try Self.read(file) }
-    for name in Self.names {
-      let variable = "IDEFIX_" + name.uppercased().replacing("-", with: "_")
-      if let value = flags[name] ?? environment[variable] { values[name] = value }
-    }
-  }
-
-  /// A whole number.
-  func integer(_ name: String, in range: ClosedRange<Int>) throws -> Int? {
-    guard let text = values[name] else { return nil }
-    guard let value = Int(text), range.contains(value) else {
-      throw CommandFailure(
-        .usage,
-        "\(name) must be between \(range.lowerBound) and \(range.upperBound), not \(text)."
-      )
-    }
-    return value
-  }
-
-  /// A size such as `32M`.
-  func byteCount(_ name: String) throws -> Int? {
-    guard let text = values[name] else { return nil }
-    guard let count = ByteCount(argument: text), count.bytes > 0 else {
-      throw CommandFailure(.usage, "\(name) must be a size such as 32M, not \(text).")
-    }
-    return count.bytes
-  }
-
-  /// Yes or no; no if it was not set.
-  func flag(_ name: String) throws -> Bool {
-    switch values[name]?.lowercased() {
-    case nil, "false", "0", "no": false
-    case "true", "1", "yes": true
-    default: throw CommandFailure(.usage, "\(name) must be true or false.")
-    }
-  }
-
-  /// Entries between commas.
-  func list(_ name: String) -> [String] {
-    (values[name] ?? "").split(separator: ",").map {
-      $0.trimmingCharacters(in: .whitespaces)
-    }
-  }
-
-  /// One of the cases of an enumeration.
-  func choice<Choice: RawRepresentable<String> & CaseIterable>(_ name: String) throws -> Choice? {
-    guard let text = values[name] else { return nil }
-    guard let choice = Choice(rawValue: text) else {
-      let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
-      throw CommandFailure(.usage, "\(name) must be one of \(known), not \(text).")
-    }
-    return choice
-  }
-
-  /// A value as a settings file has it.
-  private enum FileValue: Decodable {
+  /// A value: one text, which a list's entries share between commas, or the entries themselves.
+  enum Value: Codable {
     case one(String)
     case many([String])
 
@@ -88,24 +30,95 @@ struct ServeSettings {
       }
     }
 
-    var text: String {
+    func encode(to encoder: any Encoder) throws {
+      var container = encoder.singleValueContainer()
       switch self {
-      case .one(let text): text
-      case .many(let texts): texts.joined(separator: ",")
+      case .one(let text): try container.encode(text)
+      case .many(let texts): try container.encode(texts)
       }
     }
   }
 
-  private static func read(_ path: String) throws -> [String: String] {
+  /// What was set anywhere.
+  private var values: [String: Value] = [:]
+
+  init(flags: [String: Value], environment: [String: String], file: String?) throws {
+    if let file { values = try Self.read(file) }
+    for name in Self.names {
+      let variable = "IDEFIX_" + name.uppercased().replacing("-", with: "_")
+      if let value = flags[name] ?? environment[variable].map(Value.one) { values[name] = value }
+    }
+  }
+
+  /// A value as it is.
+  func text(_ name: String) -> String? {
+    switch values[name] {
+    case nil: nil
+    case .one(let text): text
+    case .many(let texts): texts.joined(separator: ",")
+    }
+  }
+
+  /// A whole number.
+  func integer(_ name: String, in range: ClosedRange<Int>) throws -> Int? {
+    guard let text = text(name) else { return nil }
+    guard let value = Int(text), range.contains(value) else {
+      throw CommandFailure(
+        .usage,
+        "\(name) must be between \(range.lowerBound) and \(range.upperBound), not \(text)."
+      )
+    }
+    return value
+  }
+
+  /// A size such as `32M`.
+  func byteCount(_ name: String) throws -> Int? {
+    guard let text = text(name) else { return nil }
+    guard let count = ByteCount(argument: text), count.bytes > 0 else {
+      throw CommandFailure(.usage, "\(name) must be a size such as 32M, not \(text).")
+    }
+    return count.bytes
+  }
+
+  /// Yes or no; no if it was not set.
+  func flag(_ name: String) throws -> Bool {
+    switch text(name)?.lowercased() {
+    case nil, "false", "0", "no": false
+    case "true", "1", "yes": true
+    default: throw CommandFailure(.usage, "\(name) must be true or false.")
+    }
+  }
+
+  /// The entries of a list.
+  func list(_ name: String) -> [String] {
+    switch values[name] {
+    case nil: []
+    case .one(let text):
+      text.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+    case .many(let texts): texts
+    }
+  }
+
+  /// One of the cases of an enumeration.
+  func choice<Choice: RawRepresentable<String> & CaseIterable>(_ name: String) throws -> Choice? {
+    guard let text = text(name) else { return nil }
+    guard let choice = Choice(rawValue: text) else {
+      let known = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+      throw CommandFailure(.usage, "\(name) must be one of \(known), not \(text).")
+    }
+    return choice
+  }
+
+  private static func read(_ path: String) throws -> [String: Value] {
     guard let data = FileManager.default.contents(atPath: path) else {
       throw CommandFailure(.noInput, "There is no settings file \(path).")
     }
-    guard let values = try? JSONDecoder().decode([String: FileValue].self, from: data) else {
+    guard let values = try? JSONDecoder().decode([String: Value].self, from: data) else {
       throw CommandFailure(.data, "\(path) is not a JSON object of settings.")
     }
     if let unknown = values.keys.sorted().first(where: { !names.contains($0) }) {
       throw CommandFailure(.data, "\(path): there is no setting \(unknown).")
     }
-    return values.mapValues(\.text)
+    return values
   }
 }

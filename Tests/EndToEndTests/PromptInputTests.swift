@@ -79,6 +79,16 @@ import Testing
       "serve", model, "--port", "0", "--prefix-pack", folder("damaged.pack"),
     ])
     #expect(served.status == 65 && served.errors.contains("damaged.pack"))
+    // A path with commas is one path.
+    try folder.write(bytes, to: "a, b.pack")
+    let settings = ["prefix-pack": [folder("a, b.pack")]]
+    try folder.write(Array(try JSONEncoder().encode(settings)), to: "settings.json")
+    for option in [["--prefix-pack", folder("a, b.pack")], ["--config", folder("settings.json")]] {
+      let parted = try IdefixProcess.run(["serve", model, "--port", "0"] + option)
+      #expect(parted.status == 65 && parted.errors.contains("a, b.pack is no prefix pack"))
+      let printed = try IdefixProcess.run(["serve", "--print-config"] + option)
+      #expect(try printed.json()["prefix-pack"] as? [String] == [folder("a, b.pack")])
+    }
     #expect(try ask("hello", "--save-prefix", folder("none/a.pack")).status == 74)
 
     // A server that finds its port taken has kept its prefix before.
