@@ -59,8 +59,9 @@ let package = Package(
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: [
-    // C: system codecs and header-only vector primitives.
+    // C: system codecs, the heap's settings and header-only vector primitives.
     .target(name: "CIntrinsics"),
+    .systemLibrary(name: "CMalloc"),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CWebP", pkgConfig: "libwebp", providers: [.apt(["libwebp-dev"])]),
     .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
@@ -139,7 +140,7 @@ let package = Package(
     .executableTarget(
       name: "IdefixCLI",
       dependencies: [
-        "Idefix", "Conversion", "Evaluation", "IdefixServer", "JSONText",
+        "CMalloc", "Idefix", "Conversion", "Evaluation", "IdefixServer", "JSONText",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: checked

@@ -1,6 +1,7 @@
 // `idefix serve`: settings from flags, environment and file put together, the engine loaded, the server run.
 
 import ArgumentParser
+import CMalloc
 import Foundation
 import Idefix
 import IdefixServer
@@ -102,6 +103,7 @@ struct ServeCommand: Subcommand {
   }
 
   func execute() async throws {
+    Self.limitArenas()
     let settings = try ServeSettings(
       flags: flags,
       environment: ProcessInfo.processInfo.environment,
@@ -148,6 +150,10 @@ struct ServeCommand: Subcommand {
       throw CommandFailure(.unavailable, error.description)
     }
   }
+
+  /// Has threads share two heaps of the C library: of many, each grows by its own worst moment, and requests pass
+  /// from thread to thread.
+  private static func limitArenas() { _ = mallopt(M_ARENA_MAX, 2) }
 
   /// Lifts the limit on open files to what the system allows: every connection is one.
   private static func raiseFileLimit() {
