@@ -1,5 +1,6 @@
 // The weights of an .idfx file as a residency plan wants them: pinned ones loaded at once or used in
-// place, the others streamed. Owns the memory of both.
+// place, the others streamed. Owns the memory of both. What is used in place but seldom is let go after
+// use: the page cache has it if the machine has room.
 
 import Tensors
 import WeightFiles
@@ -15,6 +16,8 @@ public final class FileWeights: WeightSource {
   private let groups: [WeightSection: Int]
   /// Number in the stream of every streamed matrix.
   private let groupOfMatrix: [String: Int]
+  /// What may lie in place of every section that most passes do not need.
+  private let idle: [WeightSection: [IdfxTensor]]
 
   /// Loads what the plan pins, with up to `threads` threads, and sets up the stream of the rest.
   ///
@@ -42,6 +45,7 @@ public final class FileWeights: WeightSource {
       for name in names[section] ?? [] { groupOfMatrix[name] = group }
     }
     self.groupOfMatrix = groupOfMatrix
+    idle = names.filter { $0.key.isMostlyIdle }.mapValues { $0.compactMap(file.tensor(named:)) }
     loaded = try LoadedTensors(
       file.tensors.filter { groupOfMatrix[$0.name] == nil && !file.isInPlace($0) },
       of: file,
@@ -120,8 +124,10 @@ public final class FileWeights: WeightSource {
     do { try stream.acquire(group) } catch { throw .weights(error) }
   }
 
-  /// Lets the memory of `section` be used for another one if it is streamed.
+  /// Lets the memory of `section` be used for another one if it is streamed, or for anything if its bytes are used in
+  /// place and the next pass hardly needs them.
   public func release(_ section: WeightSection) {
     if let group = groups[section] { stream?.release(group) }
+    for tensor in idle[section] ?? [] { file.leave(tensor) }
   }
 }

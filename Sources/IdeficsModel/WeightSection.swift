@@ -47,6 +47,9 @@ public enum WeightSection: Sendable, Hashable {
     }
   }
 
+  /// Whether most passes read nothing of the section, or only a few of its rows.
+  var isMostlyIdle: Bool { isOfImages || self == .embedding }
+
   /// Every section of a model with its matrices: first those of the pass over an image, then those of
   /// the pass over text, each in order of use.
   static func all(

@@ -143,6 +143,18 @@ public final class IdfxFile: TensorSource {
     map != nil && tensor.extents.allSatisfy { $0.codec == .raw }
   }
 
+  /// Says that the bytes of `tensor` are not needed for now: used in place, they stop counting as this process's memory
+  /// until they are read again.
+  public func leave(_ tensor: IdfxTensor) {
+    guard isInPlace(tensor), let map else { return }
+    for extent in tensor.extents {
+      guard let first = extent.blocks.first,
+        let bytes = ByteSlice(map, offset: first.offset, count: extent.byteCount)
+      else { continue }
+      MappedFile.leave(bytes)
+    }
+  }
+
   /// The packed matrix called `name`: raw planes in place (when mapped), zstd planes decoded.
   public func packed(_ name: String) throws(WeightFileError) -> PackedMatrix {
     guard let tensor = tensor(named: name), case .packed(let layout, let codebook) = tensor.storage

@@ -19,4 +19,13 @@ enum MappedFile {
       munmap(UnsafeMutableRawPointer(mutating: address), size)
     }
   }
+
+  /// Takes the pages of `bytes`, a part of a mapped file, out of this process's memory.
+  ///
+  /// They stay in the page cache as long as the system likes; a read brings them back.
+  static func leave(_ bytes: ByteSlice) {
+    let before = bytes.offset % Int(getpagesize())
+    let start = bytes.region.baseAddress + (bytes.offset - before)
+    madvise(UnsafeMutableRawPointer(mutating: start), bytes.count + before, MADV_DONTNEED)
+  }
 }

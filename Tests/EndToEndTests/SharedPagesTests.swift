@@ -2,8 +2,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A file whose blocks are raw is used where it lies: what no token needs is not read into memory, and two processes have
-/// the same pages.
+/// A file whose blocks are raw is used where it lies: what no token needs is not read into memory, or leaves it after use,
+/// and two processes have the same pages.
 @Suite struct SharedPagesTests {
   /// A chat that answers once and then waits for more.
   private struct Chat {
@@ -11,7 +11,7 @@ import Testing
     let input = Pipe()
     let folder: TemporaryFolder
 
-    init(_ model: String) throws {
+    init(_ model: String, image: String? = nil) throws {
       folder = try TemporaryFolder()
       let said = try FileHandle(forWritingTo: URL(filePath: try folder.write([], to: "said")))
       process.executableURL = IdefixProcess.binary
@@ -21,7 +21,8 @@ import Testing
       process.standardOutput = said
       process.standardError = said
       try process.run()
-      try input.fileHandleForWriting.write(contentsOf: Data("What is this?\n".utf8))
+      let lines = (image.map { "/image \($0)\n" } ?? "") + "What is this?\n"
+      try input.fileHandleForWriting.write(contentsOf: Data(lines.utf8))
     }
 
     /// Returns when the answer is there, or a minute has passed.
@@ -55,15 +56,19 @@ import Testing
     }
   }
 
-  @Test func twoProcessesHaveTheSamePages() async throws {
-    let folder = try TemporaryFolder()
-    let model = folder("model.idfx")
+  /// A raw file in `folder`, with its size in KiB.
+  private func model(in folder: TemporaryFolder) throws -> (path: String, size: Int) {
+    let path = folder("model.idfx")
     let made = try IdefixProcess.run([
-      "convert", Fixture.url("models/micro").path, "-o", model, "--recipe", "f32", "--codec", "raw",
+      "convert", Fixture.url("models/micro").path, "-o", path, "--recipe", "f32", "--codec", "raw",
     ])
     #expect(made.status == 0, "\(made.errors)")
-    let size = try folder.read("model.idfx").count / 1024
+    return (path, try folder.read("model.idfx").count / 1024)
+  }
 
+  @Test func twoProcessesHaveTheSamePages() async throws {
+    let folder = try TemporaryFolder()
+    let (model, size) = try model(in: folder)
     let first = try Chat(model)
     let second = try Chat(model)
     try await first.waitForAnswer()
@@ -78,5 +83,20 @@ import Testing
     }
     try first.end()
     try second.end()
+  }
+
+  @Test func weightsOfImagesLeaveMemoryAfterUse() async throws {
+    let folder = try TemporaryFolder()
+    let (model, size) = try model(in: folder)
+    let plain = try Chat(model)
+    let seeing = try Chat(model, image: Fixture.url("images/rgba.png").path)
+    try await plain.waitForAnswer()
+    try await seeing.waitForAnswer()
+    let text = try plain.pages(of: "model.idfx").resident
+    let image = try seeing.pages(of: "model.idfx").resident
+    // Cross-attention, which text alone does not need, stays.
+    #expect(image < text + size / 4, "\(image) and \(text) of \(size) KiB")
+    try plain.end()
+    try seeing.end()
   }
 }
