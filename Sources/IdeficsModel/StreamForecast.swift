@@ -1,6 +1,7 @@
-// What streaming costs in time: from measured rates of disk, decoder and memory, the seconds of a pass.
+// What streaming costs in time: from measured rates of disk, decoder and products, the seconds of a pass.
 
 import Kernels
+import Tensors
 import WeightFiles
 
 /// Measured rates and what they make of a residency plan.
@@ -9,7 +10,7 @@ public struct StreamForecast: Sendable, Equatable {
   public var rates: StreamRates
   /// The same for an image.
   public var imageRates: StreamRates
-  /// Bytes of weights that the kernels read per second.
+  /// Bytes of weights that products of one token read per second when nothing else runs.
   public var memoryBytesPerSecond: Double
   /// Whether the streamed bytes stay in the system's page cache from pass to pass.
   public var fitsPageCache: Bool
@@ -27,11 +28,12 @@ public struct StreamForecast: Sendable, Equatable {
     self.fitsPageCache = fitsPageCache
   }
 
-  /// Share of the memory's rate that a pass over one token reaches beside a stream: alone it is 0.8 to 0.9, but its
-  /// threads wait for each other after every product, and the decoder's threads take turns with them.
-  private static let kernelShare = 0.55
-  /// How long memory is read to measure it.
+  /// Share of the products' rate that a pass over one token reaches beside a stream: its threads wait for each other
+  /// after every product, and the decoder's threads take turns with them.
+  private static let kernelShare = 0.75
+  /// How long products are computed to measure them, and with how many bytes of weights: several times what caches hold.
   private static let probingTime = Duration.milliseconds(100)
+  private static let probedBytes = 384 << 20
 
   /// Seconds of a pass that decodes one token of one sequence.
   ///
@@ -63,7 +65,7 @@ public struct StreamForecast: Sendable, Equatable {
 }
 
 extension StreamForecast {
-  /// Measures this machine by a sample of the blocks that are streamed, and by reading memory.
+  /// Measures this machine by a sample of the blocks that are streamed, and by the products of some layers.
   ///
   /// Nothing else should use the machine meanwhile, the stream itself least of all.
   /// `bytes` of its free memory are still going to be taken, and are no room for the page cache.
@@ -86,16 +88,50 @@ extension StreamForecast {
         threads: FileWeights.decodingThreads(of: compute.threads)
       )
     }
-    let probe = MachineProbe(context: compute, bytes: 64 << 20)
-    var reads: [Double] = []
-    let end = ContinuousClock.now + Self.probingTime
-    while reads.count < 5 || .now < end { reads.append(probe.readBytesPerSecond()) }
+    var probed: [IdfxTensor] = []
+    var probedBytes = 0
+    // The load has not begun: half of what it will take is free for a moment.
+    for layer in 0..<configuration.layers where probedBytes < min(Self.probedBytes, bytes / 2) {
+      let own = (matrices[.decoderLayer(layer)] ?? []).compactMap { file.tensor(named: $0.name) }
+      probed += own
+      probedBytes += own.flatMap(\.extents).reduce(0) { $0 + $1.byteCount }
+    }
     let free = SystemMemory.availableBytes.map { $0 - bytes }
     self.init(
       rates: try rates(plan.textStream),
       imageRates: try rates(plan.imageStream),
-      memoryBytesPerSecond: reads.median ?? 0,
+      memoryBytesPerSecond: try Self.productRate(of: probed, in: file, on: compute),
       fitsPageCache: free.map { $0 > plan.storedBytesPerPass } ?? false
     )
+  }
+
+  /// Bytes of `tensors` per second that products of one token read.
+  ///
+  /// The products themselves tell: memory that is only read may come out of caches, or faster than weights are decoded.
+  private static func productRate(
+    of tensors: [IdfxTensor],
+    in file: IdfxFile,
+    on compute: ComputeContext
+  ) throws -> Double {
+    let loaded = try LoadedTensors(tensors, of: file, threads: compute.threads)
+    let matrices = tensors.compactMap { loaded.packed($0.name) }
+    let bytes = Double(matrices.reduce(0) { $0 + $1.byteCount })
+    func pass() {
+      for matrix in matrices {
+        let x = Matrix(rows: 1, columns: matrix.columns)
+        var y = Matrix(rows: 1, columns: matrix.rows)
+        compute.linear(x, matrix, into: &y)
+      }
+    }
+    // The first pass obtains scratch.
+    pass()
+    var rates: [Double] = []
+    let end = ContinuousClock.now + probingTime
+    while rates.count < 5 || .now < end {
+      let start = ContinuousClock.now
+      pass()
+      rates.append(bytes / max((ContinuousClock.now - start) / .seconds(1), 1e-9))
+    }
+    return rates.median ?? 0
   }
 }
