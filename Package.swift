@@ -12,7 +12,7 @@ let checked: [SwiftSetting] = [.swiftLanguageMode(.v6), .enableUpcomingFeature("
 ///
 /// Only rooms that receive validated sizes may use them.
 let kernel: [SwiftSetting] =
-  checked + [.unsafeFlags(["-Ounchecked", "-wmo", "-enforce-exclusivity=unchecked"])]
+  checked + [.unsafeFlags(["-Ounchecked", "-enforce-exclusivity=unchecked"])]
 
 /// Kernel flags plus the instruction set of one target, for Swift's own code and for the inlined C.
 func kernel(clang flags: [String]) -> [SwiftSetting] {
