@@ -41,23 +41,40 @@ public struct QuantizeArguments {
 public struct TokenTiles {
   /// Most tokens of a tile, where nothing else is said.
   @inlinable public static var limit: Int { 12 }
-  /// Number of tokens.
-  public let tokens: Int
-  /// Tokens of every tile but the last, which may have fewer.
+  /// Tokens of each wide tile.
   public let width: Int
+  /// Number of wide tiles; they come first.
+  @usableFromInline let wideTiles: Int
+  /// Tokens of each of the other tiles.
+  @usableFromInline let narrow: Int
 
-  /// The tiles of `tokens` tokens, at most `limit` to a tile, a multiple of `unit` if possible.
+  /// Tiles for `tokens` tokens, at most `limit` to a tile, that differ by one token at most.
   @inlinable @inline(__always)
-  public init(_ tokens: Int, limit: Int = Self.limit, unit: Int = 1) {
-    self.tokens = tokens
-    let tiles = (tokens + limit - 1) / limit
-    let even = tiles > 0 ? (tokens + tiles - 1) / tiles : 1
-    width = (even + unit - 1) / unit * unit
+  public init(_ tokens: Int, limit: Int = Self.limit) {
+    let tiles = max(1, (tokens + limit - 1) / limit)
+    width = max(1, (tokens + tiles - 1) / tiles)
+    narrow = max(1, width - 1)
+    wideTiles = tokens - tiles * (width - 1)
+  }
+
+  /// Tiles of `width` tokens, then one of what is left.
+  @inlinable @inline(__always)
+  init(_ tokens: Int, width: Int) {
+    self.width = width
+    wideTiles = tokens / width
+    narrow = max(1, tokens % width)
   }
 
   /// Tokens of the tile that begins at token `first`.
   @inlinable @inline(__always)
-  public func count(at first: Int) -> Int { min(width, tokens - first) }
+  public func count(at first: Int) -> Int { first < wideTiles * width ? width : narrow }
+
+  /// First token of the tile that `token` belongs to.
+  @inlinable @inline(__always)
+  func first(of token: Int) -> Int {
+    let wide = wideTiles * width
+    return token < wide ? token / width * width : wide + (token - wide) / narrow * narrow
+  }
 }
 
 /// One matrix product `y = x Wᵀ`.

@@ -7,10 +7,6 @@ protocol CodeFormat {
   static var blockBytes: Int { get }
   /// Groups in 32 k.
   static var groups: Int { get }
-  /// Whether the codes of one token's product are fetched ahead.
-  ///
-  /// Codes of eight bits are little work for many bytes: there the processor foresees better what comes.
-  static var isFetchedAhead: Bool { get }
   /// The weights of k = 4·index …, index 0…7.
   static func weights<L: Lanes>(
     _: L.Type,
@@ -27,8 +23,6 @@ protocol FourBit: CodeFormat {}
 extension FourBit {
   @inlinable @inline(__always)
   static var blockBytes: Int { 256 }
-  @inlinable @inline(__always)
-  static var isFetchedAhead: Bool { true }
   @inlinable @inline(__always)
   static func weights<L: Lanes>(
     _: L.Type,
@@ -60,8 +54,6 @@ enum FourBitGroup16: FourBit {
 enum EightBit: CodeFormat {
   @inlinable @inline(__always)
   static var blockBytes: Int { 512 }
-  @inlinable @inline(__always)
-  static var isFetchedAhead: Bool { false }
   @inlinable @inline(__always)
   static var groups: Int { 1 }
   @inlinable @inline(__always)

@@ -34,6 +34,8 @@ public protocol Lanes: ProductLanes {
   static func loadBFloat16(_ p: UnsafeRawPointer) -> SIMD16<Float>
   /// Hints that the cache line at `p` will be read.
   static func prefetch(_ p: UnsafeRawPointer)
+  /// Hints that what lies at `p` will be read later: fetches its cache line into the second level.
+  static func prefetchFar(_ p: UnsafeRawPointer)
 
   /// `a > b ? x : y`.
   static func select(
@@ -71,7 +73,7 @@ public protocol Lanes: ProductLanes {
   static func groupScale(_ p: UnsafeRawPointer) -> GroupScale
   /// Reads sums that `store` has written.
   static func load(_ p: UnsafeRawPointer) -> Sums
-  /// Tokens whose sums, and some registers to work with, fit the registers: 1...8.
+  /// Tokens whose sums, and some registers to work with, fit the registers: 1...12.
   static var tokensAtOnce: Int { get }
   /// The sum of two chains.
   static func add(_ a: Sums, _ b: Sums) -> Sums
@@ -90,8 +92,10 @@ public protocol Lanes: ProductLanes {
 
   /// Fewest tokens of a call that take panels; `Int.max` where there are none.
   static var panelTokens: Int { get }
-  /// Tokens of the tiles that `multiplyPanel` takes.
+  /// Most tokens of the tiles that `multiplyPanel` takes.
   static var panelUnit: Int { get }
+  /// Whether these tiles are of about the same width; else all but the last have `panelUnit` tokens.
+  static var hasEvenPanels: Bool { get }
   /// Row tiles of a panel, which shares the first-level cache with the activations of `panelUnit` tokens:
   /// at most `LinearScratch.rowTiles`.
   static var panelRowTiles: Int { get }
@@ -124,6 +128,9 @@ extension Lanes {
   /// No tokens take a panel.
   @inlinable @inline(__always)
   public static var panelUnit: Int { 1 }
+  /// Tiles of one token.
+  @inlinable @inline(__always)
+  public static var hasEvenPanels: Bool { false }
   /// No tokens take a panel.
   @inlinable @inline(__always)
   public static var panelRowTiles: Int { 1 }
@@ -150,10 +157,12 @@ extension TokenTiles {
   /// The tiles of a product with quantised weights.
   @inlinable @inline(__always)
   init<L: Lanes>(_: L.Type, quantized tokens: Int) {
-    if tokens >= L.panelTokens {
-      self.init(tokens, limit: L.panelUnit, unit: L.panelUnit)
-    } else {
+    if tokens < L.panelTokens {
       self.init(tokens, limit: L.tokensAtOnce)
+    } else if L.hasEvenPanels {
+      self.init(tokens, limit: L.panelUnit)
+    } else {
+      self.init(tokens, width: L.panelUnit)
     }
   }
 }

@@ -28,7 +28,7 @@ public struct PanelSource {
   static func sumsStride(_ rowTiles: Int) -> Int { (rowTiles + 1) / 2 * 32 }
 }
 
-/// The tokens beside a panel: in tiles of `Lanes.panelUnit`, of which the last may have fewer.
+/// The tokens beside a panel: in tiles, see `TokenTiles`.
 public struct PanelTokens {
   /// The panel.
   public let panel: UnsafeRawPointer
@@ -122,7 +122,7 @@ func panelTiles<L: Lanes>(
         let column = (tile - group - index) * 16
         finishTile(L.self, a, tile, first, tokens, sums + column, stride: stride)
       }
-      first += tiles.width
+      first += tokens
     }
     group = end
   }

@@ -17,7 +17,7 @@ public func quantizeActivations<L: Lanes>(
   let isPanel = a.tokens >= L.panelTokens
   let tiles = TokenTiles(L.self, quantized: a.tokens)
   for token in lower..<upper {
-    let first = token / tiles.width * tiles.width
+    let first = tiles.first(of: token)
     let tileTokens = tiles.count(at: first)
     let x = a.x + token * a.stride
     for block in 0..<blocks {
@@ -98,7 +98,7 @@ public func packFloatActivations<L: Lanes>(
   let blocks = (a.columns + 15) / 16
   let tiles = TokenTiles(a.tokens)
   for token in lower..<upper {
-    let first = token / tiles.width * tiles.width
+    let first = tiles.first(of: token)
     let tileTokens = tiles.count(at: first)
     let x = a.x + token * a.stride
     let out =

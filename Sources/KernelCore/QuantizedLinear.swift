@@ -20,6 +20,9 @@ public func linearTiles<L: Lanes>(
   if isQuantized, a.tokens >= L.panelTokens {
     return panelTiles(L.self, a, lower, upper, scratch)
   }
+  if isQuantized, a.tokens == 1, L.partRows >= 8 {
+    return singleTokenTiles(L.self, a, lower, upper, scratch)
+  }
   let tiles = isQuantized ? TokenTiles(L.self, quantized: a.tokens) : TokenTiles(a.tokens)
   // What passes once is read from memory as one stream; else it pays to find the activations of several row
   // tiles in the first-level cache.
@@ -43,7 +46,7 @@ public func linearTiles<L: Lanes>(
       }
       tile = end
     }
-    first += tiles.width
+    first += pass.tokens
   }
 }
 
@@ -74,6 +77,14 @@ func quantizedTiles<L: Lanes, F: CodeFormat>(
     quantizedTiles(SevenTokens<L>.self, F.self, a, pass, lower, upper)
   case 8 where L.tokensAtOnce >= 8:
     quantizedTiles(EightTokens<L>.self, F.self, a, pass, lower, upper)
+  case 9 where L.tokensAtOnce >= 9:
+    quantizedTiles(NineTokens<L>.self, F.self, a, pass, lower, upper)
+  case 10 where L.tokensAtOnce >= 10:
+    quantizedTiles(TenTokens<L>.self, F.self, a, pass, lower, upper)
+  case 11 where L.tokensAtOnce >= 11:
+    quantizedTiles(ElevenTokens<L>.self, F.self, a, pass, lower, upper)
+  case 12 where L.tokensAtOnce >= 12:
+    quantizedTiles(TwelveTokens<L>.self, F.self, a, pass, lower, upper)
   default:
     quantizedTiles(OneToken<L>.self, F.self, a, pass, lower, upper)
   }
@@ -200,14 +211,12 @@ func quantizedBlock<S: TokenSums, F: CodeFormat>(
   var scales = scales
   var x = x
   for _ in 0..<count {
-    if S.count > 1 || F.isFetchedAhead {
-      var line = 0
-      while line < F.blockBytes {
-        L.prefetch(codes + fetch.distance + line)
-        line += 64
-      }
-      L.prefetch(scales + fetch.distance / 8)
+    var line = 0
+    while line < F.blockBytes {
+      L.prefetch(codes + fetch.distance + line)
+      line += 64
     }
+    L.prefetch(scales + fetch.distance / 8)
     if S.count > 1 {
       let end = next + fetch.records * ActivationRecord.bytes
       while next < end {
@@ -215,26 +224,40 @@ func quantizedBlock<S: TokenSums, F: CodeFormat>(
         next += ActivationRecord.bytes
       }
     }
-    let scale = L.groupScale(scales)
-    var correction = ActivationRecord.supplement
-    if F.groups == 2 { correction = ActivationRecord.halfCorrections }
-    var products = totals.begin(correction: x + correction)
-    addProducts(F.self, table, codes, 0, x, scale, &products)
-    addProducts(F.self, table, codes, 2, x, scale, &products)
-    var second = scale
-    if F.groups == 2 {
-      totals.end(products, scale)
-      second = L.groupScale(scales + 16)
-      products = totals.begin(correction: x + correction + 4)
-    }
-    addProducts(F.self, table, codes, 4, x, second, &products)
-    addProducts(F.self, table, codes, 6, x, second, &products)
-    totals.end(products, second)
+    addRecord(F.self, table, codes, scales, x, &totals)
     codes += F.blockBytes
     scales += F.groups * 16
     x += S.count * ActivationRecord.bytes
   }
   return totals
+}
+
+/// Adds the products of 32 k to the sums of each token.
+@inlinable @inline(__always)
+func addRecord<S: TokenSums, F: CodeFormat>(
+  _: F.Type,
+  _ table: S.L.Table,
+  _ codes: UnsafeRawPointer,
+  _ scales: UnsafeRawPointer,
+  _ x: UnsafeRawPointer,
+  _ totals: inout S
+) where S.L: Lanes {
+  typealias L = S.L
+  let scale = L.groupScale(scales)
+  var correction = ActivationRecord.supplement
+  if F.groups == 2 { correction = ActivationRecord.halfCorrections }
+  var products = totals.begin(correction: x + correction)
+  addProducts(F.self, table, codes, 0, x, scale, &products)
+  addProducts(F.self, table, codes, 2, x, scale, &products)
+  var second = scale
+  if F.groups == 2 {
+    totals.end(products, scale)
+    second = L.groupScale(scales + 16)
+    products = totals.begin(correction: x + correction + 4)
+  }
+  addProducts(F.self, table, codes, 4, x, second, &products)
+  addProducts(F.self, table, codes, 6, x, second, &products)
+  totals.end(products, second)
 }
 
 /// Products of weights `index` and `index + 1` of 32 k, both unpacked before the first is multiplied: the

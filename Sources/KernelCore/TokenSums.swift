@@ -125,3 +125,7 @@ struct Tokens<A: TokenSums, B: TokenSums>: TokenSums where A.L == B.L {
 @usableFromInline typealias SixTokens<L: ProductLanes> = Tokens<ThreeTokens<L>, ThreeTokens<L>>
 @usableFromInline typealias SevenTokens<L: ProductLanes> = Tokens<FourTokens<L>, ThreeTokens<L>>
 @usableFromInline typealias EightTokens<L: ProductLanes> = Tokens<FourTokens<L>, FourTokens<L>>
+@usableFromInline typealias NineTokens<L: ProductLanes> = Tokens<FiveTokens<L>, FourTokens<L>>
+@usableFromInline typealias TenTokens<L: ProductLanes> = Tokens<FiveTokens<L>, FiveTokens<L>>
+@usableFromInline typealias ElevenTokens<L: ProductLanes> = Tokens<SixTokens<L>, FiveTokens<L>>
+@usableFromInline typealias TwelveTokens<L: ProductLanes> = Tokens<SixTokens<L>, SixTokens<L>>

@@ -96,20 +96,19 @@ func multiplyUnpackedPanel<L: Lanes, F: CodeFormat>(
   _ pair: Int
 ) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
   typealias T = TwoTiles<L>
+  let tiles = TokenTiles(L.self, quantized: tokens.count)
   var first = 0
-  while tokens.count - first >= 6 {
-    let tile = tokens.tile(first, 6, of: source)
-    multiplyUnpackedPanel(SixTokens<T>.self, F.self, source, tile, pair)
-    first += 6
-  }
-  let tile = tokens.tile(first, tokens.count - first, of: source)
-  switch tile.count {
-  case 0: break
-  case 1: multiplyUnpackedPanel(OneToken<T>.self, F.self, source, tile, pair)
-  case 2: multiplyUnpackedPanel(TwoTokens<T>.self, F.self, source, tile, pair)
-  case 3: multiplyUnpackedPanel(ThreeTokens<T>.self, F.self, source, tile, pair)
-  case 4: multiplyUnpackedPanel(FourTokens<T>.self, F.self, source, tile, pair)
-  default: multiplyUnpackedPanel(FiveTokens<T>.self, F.self, source, tile, pair)
+  while first < tokens.count {
+    let tile = tokens.tile(first, tiles.count(at: first), of: source)
+    switch tile.count {
+    case 1: multiplyUnpackedPanel(OneToken<T>.self, F.self, source, tile, pair)
+    case 2: multiplyUnpackedPanel(TwoTokens<T>.self, F.self, source, tile, pair)
+    case 3: multiplyUnpackedPanel(ThreeTokens<T>.self, F.self, source, tile, pair)
+    case 4: multiplyUnpackedPanel(FourTokens<T>.self, F.self, source, tile, pair)
+    case 5: multiplyUnpackedPanel(FiveTokens<T>.self, F.self, source, tile, pair)
+    default: multiplyUnpackedPanel(SixTokens<T>.self, F.self, source, tile, pair)
+    }
+    first += tile.count
   }
 }
 

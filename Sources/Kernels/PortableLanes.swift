@@ -89,6 +89,9 @@ enum PortableLanes: Lanes {
 
   static func prefetch(_ p: UnsafeRawPointer) {}
 
+  @inline(__always)
+  static func prefetchFar(_ p: UnsafeRawPointer) {}
+
   static func table(_ p: UnsafeRawPointer) -> Table { p.loadUnaligned(as: Table.self) }
 
   static func low(_ p: UnsafeRawPointer, _ table: Table) -> Weights {

@@ -163,6 +163,9 @@ extension AVX2Lanes {
 
   @inline(__always)
   static func prefetch(_ p: UnsafeRawPointer) { lanes_prefetch(p) }
+
+  @inline(__always)
+  static func prefetchFar(_ p: UnsafeRawPointer) { lanes_prefetch_far(p) }
 }
 
 extension KernelTable {

@@ -5,10 +5,13 @@ import KernelCore
 
 extension AVX512VNNILanes {
   @inline(__always)
-  static var panelTokens: Int { 18 }
+  static var panelTokens: Int { 25 }
 
   @inline(__always)
   static var panelUnit: Int { 6 }
+
+  @inline(__always)
+  static var hasEvenPanels: Bool { true }
 
   @inline(__always)
   static var panelRowTiles: Int { 2 }

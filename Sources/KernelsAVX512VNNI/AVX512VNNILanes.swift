@@ -67,7 +67,7 @@ enum AVX512VNNILanes: Lanes {
   }
 
   @inline(__always)
-  static var tokensAtOnce: Int { 8 }
+  static var tokensAtOnce: Int { 12 }
 
   @inline(__always)
   static var zero: Sums { Sums(repeating: 0) }
@@ -153,6 +153,9 @@ extension AVX512VNNILanes {
 
   @inline(__always)
   static func prefetch(_ p: UnsafeRawPointer) { lanes_prefetch(p) }
+
+  @inline(__always)
+  static func prefetchFar(_ p: UnsafeRawPointer) { lanes_prefetch_far(p) }
 }
 
 extension KernelTable {

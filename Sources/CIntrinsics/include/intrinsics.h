@@ -28,6 +28,9 @@ typedef struct { lanes_u16x16 value; } __attribute__((packed, aligned(1))) lanes
 // Fetches the cache line at `p` into every level.
 LANES void lanes_prefetch(const void *p) { __builtin_prefetch(p, 0, 3); }
 
+// Fetches the cache line at `p` into the second level and those behind it.
+LANES void lanes_prefetch_far(const void *p) { __builtin_prefetch(p, 0, 2); }
+
 // Eases the other hardware thread, and the power budget, inside a spin loop.
 LANES void lanes_pause(void) {
 #if defined(__x86_64__)

@@ -87,52 +87,54 @@ struct Noise {
     let activations = Activations(rows: rows, columns: columns)
     activations.matrix.storage.withMutableElements { elements in
       for index in elements.indices {
-        elements[index] = Float(next() & 0xffff) / 32768 - 1
+        elements[index] = value()
       }
     }
     return activations
   }
 
   /// Random codes and group scales; float encodings hold values in −1…1.
+  ///
+  /// All planes lie in one region, as in the arena of a model: small ones of their own would lack huge pages.
   mutating func weights(_ layout: PackedLayout) -> PackedMatrix {
-    let matrix = PackedMatrix(
-      layout: layout,
-      codes: ByteSlice(codes(layout)),
-      scales: layout.encoding.isQuantized ? ByteSlice(bytes(layout.byteCount(.scales))) : nil,
-      rowScales: layout.encoding.isQuantized ? ByteSlice(rowScales(layout)) : nil
-    )
-    guard let matrix else { preconditionFailure("planes have the sizes of their layout") }
+    let codes = layout.byteCount(.codes)
+    let scales = (layout.byteCount(.scales) + 63) / 64 * 64
+    let rowScales = layout.byteCount(.rowScales)
+    var buffer = AlignedBuffer<UInt8>(count: codes + scales + rowScales)
+    buffer.withMutableElements { elements in
+      let bytes = UnsafeMutableRawBufferPointer(elements)
+      switch layout.encoding {
+      case .q8, .q4g32, .q4g16:
+        for index in 0..<(codes + scales) { bytes[index] = UInt8(truncatingIfNeeded: next()) }
+      case .f32:
+        for offset in stride(from: 0, to: codes, by: 4) {
+          bytes.storeBytes(of: value(), toByteOffset: offset, as: Float.self)
+        }
+      case .bf16:
+        for offset in stride(from: 0, to: codes, by: 2) {
+          let bits = BFloat16(value()).bitPattern
+          bytes.storeBytes(of: bits, toByteOffset: offset, as: UInt16.self)
+        }
+      }
+      for offset in stride(from: codes + scales, to: bytes.count, by: 4) {
+        bytes.storeBytes(of: 1e-4, toByteOffset: offset, as: Float.self)
+      }
+    }
+    let region = buffer.freeze()
+    func plane(at offset: Int, _ count: Int) -> ByteSlice? {
+      count == 0 ? nil : ByteSlice(region, offset: offset, count: count)
+    }
+    guard
+      let matrix = PackedMatrix(
+        layout: layout,
+        codes: plane(at: 0, codes) ?? ByteSlice(region),
+        scales: plane(at: codes, layout.byteCount(.scales)),
+        rowScales: plane(at: codes + scales, rowScales)
+      )
+    else { preconditionFailure("planes have the sizes of their layout") }
     return matrix
   }
 
-  private mutating func codes(_ layout: PackedLayout) -> ByteRegion {
-    let count = layout.byteCount(.codes)
-    switch layout.encoding {
-    case .q8, .q4g32, .q4g16: return bytes(count)
-    case .f32:
-      var buffer = AlignedBuffer<Float>(count: count / 4)
-      for index in 0..<buffer.count { buffer[index] = Float(next() & 0xffff) / 32768 - 1 }
-      return buffer.freeze()
-    case .bf16:
-      var buffer = AlignedBuffer<UInt16>(count: count / 2)
-      for index in 0..<buffer.count {
-        buffer[index] = BFloat16(Float(next() & 0xffff) / 32768 - 1).bitPattern
-      }
-      return buffer.freeze()
-    }
-  }
-
-  private mutating func bytes(_ count: Int) -> ByteRegion {
-    var buffer = AlignedBuffer<UInt8>(count: count)
-    buffer.withMutableElements { elements in
-      for index in elements.indices { elements[index] = UInt8(truncatingIfNeeded: next()) }
-    }
-    return buffer.freeze()
-  }
-
-  private func rowScales(_ layout: PackedLayout) -> ByteRegion {
-    var buffer = AlignedBuffer<Float>(count: layout.byteCount(.rowScales) / 4)
-    for index in 0..<buffer.count { buffer[index] = 1e-4 }
-    return buffer.freeze()
-  }
+  /// A value in −1…1.
+  private mutating func value() -> Float { Float(next() & 0xffff) / 32768 - 1 }
 }
