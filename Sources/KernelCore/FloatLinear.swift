@@ -13,7 +13,14 @@ func floatTiles<L: Lanes, F: FloatFormat>(
 ) {
   let x =
     a.activations.assumingMemoryBound(to: Float.self) + pass.first * ((a.columns + 15) / 16) * 16
-  for tile in lower..<upper {
+  var tile = lower
+  if L.holdsSixteenRows, pass.tokens > 1 {
+    while tile + 2 <= upper {
+      floatTilePair(L.self, F.self, a, tile, x, pass.tokens, pass.scratch, tile - lower)
+      tile += 2
+    }
+  }
+  while tile < upper {
     floatTile(
       L.self,
       F.self,
@@ -23,6 +30,127 @@ func floatTiles<L: Lanes, F: FloatFormat>(
       pass.tokens,
       pass.scratch.floats(tile - lower)
     )
+    tile += 1
+  }
+}
+
+/// Products of row tiles `tile` and `tile + 1` with `tokens` tokens into floats `index` and `index + 1`.
+///
+/// Eight k of both stay in registers while tokens pass by: an activation is read once for both.
+@inlinable @inline(__always)
+func floatTilePair<L: Lanes, F: FloatFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ a: LinearArguments,
+  _ tile: Int,
+  _ activations: UnsafePointer<Float>,
+  _ tokens: Int,
+  _ scratch: LinearScratch,
+  _ index: Int
+) {
+  typealias V = SIMD16<Float>
+  let first = scratch.floats(index)
+  let second = scratch.floats(index + 1)
+  var w = a.codes + tile * a.tileBytes
+  var x = activations
+  for token in 0..<tokens {
+    V(repeating: 0).store(first + token * 16)
+    V(repeating: 0).store(second + token * 16)
+  }
+  for _ in 0..<(a.columns / 16) {
+    for half in 0..<2 {
+      let rows = w + half * 8 * F.bytes
+      multiplyEightRowPairs(
+        L.self,
+        F.self,
+        rows,
+        rows + a.tileBytes,
+        x + half * 8,
+        tokens,
+        first,
+        second
+      )
+    }
+    w += 16 * F.bytes
+    x += tokens * 16
+  }
+  for k in 0..<(a.columns % 16) {
+    let row = F.load(L.self, w + k * F.bytes)
+    let other = F.load(L.self, w + (a.tileBytes + k * F.bytes))
+    for token in 0..<tokens {
+      let factor = V(repeating: x[token * 16 + k])
+      row.fma(factor, V.load(first + token * 16)).store(first + token * 16)
+      other.fma(factor, V.load(second + token * 16)).store(second + token * 16)
+    }
+  }
+}
+
+/// `multiplyRows` for eight rows at each of two places.
+@inlinable @inline(__always)
+func multiplyEightRowPairs<L: Lanes, F: FloatFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ rows: UnsafeRawPointer,
+  _ others: UnsafeRawPointer,
+  _ factors: UnsafePointer<Float>,
+  _ n: Int,
+  _ first: UnsafeMutablePointer<Float>,
+  _ second: UnsafeMutablePointer<Float>
+) {
+  typealias V = SIMD16<Float>
+  let b = F.bytes
+  var line = 0
+  while line < 8 * b {
+    L.prefetch(rows + (2048 + line))
+    L.prefetch(others + (2048 + line))
+    line += 64
+  }
+  let r0 = F.load(L.self, rows)
+  let r1 = F.load(L.self, rows + b)
+  let r2 = F.load(L.self, rows + 2 * b)
+  let r3 = F.load(L.self, rows + 3 * b)
+  let r4 = F.load(L.self, rows + 4 * b)
+  let r5 = F.load(L.self, rows + 5 * b)
+  let r6 = F.load(L.self, rows + 6 * b)
+  let r7 = F.load(L.self, rows + 7 * b)
+  let o0 = F.load(L.self, others)
+  let o1 = F.load(L.self, others + b)
+  let o2 = F.load(L.self, others + 2 * b)
+  let o3 = F.load(L.self, others + 3 * b)
+  let o4 = F.load(L.self, others + 4 * b)
+  let o5 = F.load(L.self, others + 5 * b)
+  let o6 = F.load(L.self, others + 6 * b)
+  let o7 = F.load(L.self, others + 7 * b)
+  for index in 0..<n {
+    let factor = factors + index * 16
+    var sum = V.load(first + index * 16)
+    var other = V.load(second + index * 16)
+    var f = V(repeating: factor[0])
+    sum = r0.fma(f, sum)
+    other = o0.fma(f, other)
+    f = V(repeating: factor[1])
+    sum = r1.fma(f, sum)
+    other = o1.fma(f, other)
+    f = V(repeating: factor[2])
+    sum = r2.fma(f, sum)
+    other = o2.fma(f, other)
+    f = V(repeating: factor[3])
+    sum = r3.fma(f, sum)
+    other = o3.fma(f, other)
+    f = V(repeating: factor[4])
+    sum = r4.fma(f, sum)
+    other = o4.fma(f, other)
+    f = V(repeating: factor[5])
+    sum = r5.fma(f, sum)
+    other = o5.fma(f, other)
+    f = V(repeating: factor[6])
+    sum = r6.fma(f, sum)
+    other = o6.fma(f, other)
+    f = V(repeating: factor[7])
+    sum = r7.fma(f, sum)
+    other = o7.fma(f, other)
+    sum.store(first + index * 16)
+    other.store(second + index * 16)
   }
 }
 
