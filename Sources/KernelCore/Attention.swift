@@ -139,8 +139,16 @@ func attend<L: Lanes, F: FloatFormat>(
       V(repeating: 0).store(results + (chunk * n + query) * 16)
     }
   }
-  for page in 0..<pageCount {
+  var page = 0
+  if L.holdsSixteenRows {
+    while page + 2 <= pageCount {
+      scoreTwoPages(L.self, F.self, a, unit, page, queries, scores + page * n * 16)
+      page += 2
+    }
+  }
+  while page < pageCount {
     scorePage(L.self, F.self, a, unit, page, queries, scores + page * n * 16)
+    page += 1
   }
   for query in 0..<n {
     let sum = softmax(
@@ -162,7 +170,27 @@ func attend<L: Lanes, F: FloatFormat>(
       a.base + Int(unit.pages[page]) * g.pageBytes + g.valueOffset + unit.head * g.headBytes
     let weights = scores + page * n * 16
     if page < whole {
-      for chunk in 0..<chunks {
+      var chunk = 0
+      if L.holdsSixteenRows {
+        while chunk + 2 <= chunks {
+          let rows = base + chunk * F.bytes
+          let first = results + chunk * n * 16
+          let stride = chunks * F.bytes
+          multiplyRowPairs(
+            L.self,
+            F.self,
+            rows,
+            rows + F.bytes,
+            stride,
+            weights,
+            n,
+            first,
+            first + n * 16
+          )
+          chunk += 2
+        }
+      }
+      while chunk < chunks {
         multiplyRows(
           L.self,
           F.self,
@@ -172,6 +200,7 @@ func attend<L: Lanes, F: FloatFormat>(
           n,
           results + chunk * n * 16
         )
+        chunk += 1
       }
     } else {
       for query in 0..<n {
@@ -220,6 +249,38 @@ func scorePage<L: Lanes, F: FloatFormat>(
   }
   let factor = scoreFactor(L.self, F.self, a, unit.pages[page], unit.head)
   for query in 0..<n { (V.load(scores + query * 16) * factor).store(scores + query * 16) }
+}
+
+/// `scorePage` for two pages, for which each query is read once.
+@inlinable @inline(__always)
+func scoreTwoPages<L: Lanes, F: FloatFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ a: AttentionArguments,
+  _ unit: AttentionUnit,
+  _ page: Int,
+  _ queries: UnsafePointer<Float>,
+  _ scores: UnsafeMutablePointer<Float>
+) {
+  typealias V = SIMD16<Float>
+  let g = a.geometry
+  let n = unit.queries
+  let others = scores + n * 16
+  var keys = a.base + Int(unit.pages[page]) * g.pageBytes + unit.head * g.headBytes
+  var otherKeys = a.base + Int(unit.pages[page + 1]) * g.pageBytes + unit.head * g.headBytes
+  for query in 0..<(2 * n) { V(repeating: 0).store(scores + query * 16) }
+  for chunk in 0..<(g.paddedDim / 16) {
+    let q = queries + chunk * n * 16
+    multiplyRowPairs(L.self, F.self, keys, otherKeys, F.bytes, q, n, scores, others)
+    keys += 16 * F.bytes
+    otherKeys += 16 * F.bytes
+  }
+  for place in 0..<2 {
+    let factor = scoreFactor(L.self, F.self, a, unit.pages[page + place], unit.head)
+    for query in (place * n)..<((place + 1) * n) {
+      (V.load(scores + query * 16) * factor).store(scores + query * 16)
+    }
+  }
 }
 
 /// Turns the scores of one query into weights in place and returns their sum; weights of keys that

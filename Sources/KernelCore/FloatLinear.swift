@@ -58,19 +58,13 @@ func floatTilePair<L: Lanes, F: FloatFormat>(
     V(repeating: 0).store(second + token * 16)
   }
   for _ in 0..<(a.columns / 16) {
-    for half in 0..<2 {
-      let rows = w + half * 8 * F.bytes
-      multiplyEightRowPairs(
-        L.self,
-        F.self,
-        rows,
-        rows + a.tileBytes,
-        x + half * 8,
-        tokens,
-        first,
-        second
-      )
+    var line = 0
+    while line < 16 * F.bytes {
+      L.prefetch(w + (2048 + line))
+      L.prefetch(w + (a.tileBytes + 2048 + line))
+      line += 64
     }
+    multiplyRowPairs(L.self, F.self, w, w + a.tileBytes, F.bytes, x, tokens, first, second)
     w += 16 * F.bytes
     x += tokens * 16
   }
@@ -85,42 +79,65 @@ func floatTilePair<L: Lanes, F: FloatFormat>(
   }
 }
 
-/// `multiplyRows` for eight rows at each of two places.
+/// `multiplyRows` for sixteen rows at each of two places, which are multiplied with the same factors: these are read
+/// once for both.
+@inlinable @inline(__always)
+func multiplyRowPairs<L: Lanes, F: FloatFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ rows: UnsafeRawPointer,
+  _ others: UnsafeRawPointer,
+  _ stride: Int,
+  _ factors: UnsafePointer<Float>,
+  _ n: Int,
+  _ first: UnsafeMutablePointer<Float>,
+  _ second: UnsafeMutablePointer<Float>
+) {
+  for half in 0..<2 {
+    let start = half * 8 * stride
+    multiplyEightRowPairs(
+      L.self,
+      F.self,
+      rows + start,
+      others + start,
+      stride,
+      factors + half * 8,
+      n,
+      first,
+      second
+    )
+  }
+}
+
 @inlinable @inline(__always)
 func multiplyEightRowPairs<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ rows: UnsafeRawPointer,
   _ others: UnsafeRawPointer,
+  _ stride: Int,
   _ factors: UnsafePointer<Float>,
   _ n: Int,
   _ first: UnsafeMutablePointer<Float>,
   _ second: UnsafeMutablePointer<Float>
 ) {
   typealias V = SIMD16<Float>
-  let b = F.bytes
-  var line = 0
-  while line < 8 * b {
-    L.prefetch(rows + (2048 + line))
-    L.prefetch(others + (2048 + line))
-    line += 64
-  }
   let r0 = F.load(L.self, rows)
-  let r1 = F.load(L.self, rows + b)
-  let r2 = F.load(L.self, rows + 2 * b)
-  let r3 = F.load(L.self, rows + 3 * b)
-  let r4 = F.load(L.self, rows + 4 * b)
-  let r5 = F.load(L.self, rows + 5 * b)
-  let r6 = F.load(L.self, rows + 6 * b)
-  let r7 = F.load(L.self, rows + 7 * b)
+  let r1 = F.load(L.self, rows + stride)
+  let r2 = F.load(L.self, rows + 2 * stride)
+  let r3 = F.load(L.self, rows + 3 * stride)
+  let r4 = F.load(L.self, rows + 4 * stride)
+  let r5 = F.load(L.self, rows + 5 * stride)
+  let r6 = F.load(L.self, rows + 6 * stride)
+  let r7 = F.load(L.self, rows + 7 * stride)
   let o0 = F.load(L.self, others)
-  let o1 = F.load(L.self, others + b)
-  let o2 = F.load(L.self, others + 2 * b)
-  let o3 = F.load(L.self, others + 3 * b)
-  let o4 = F.load(L.self, others + 4 * b)
-  let o5 = F.load(L.self, others + 5 * b)
-  let o6 = F.load(L.self, others + 6 * b)
-  let o7 = F.load(L.self, others + 7 * b)
+  let o1 = F.load(L.self, others + stride)
+  let o2 = F.load(L.self, others + 2 * stride)
+  let o3 = F.load(L.self, others + 3 * stride)
+  let o4 = F.load(L.self, others + 4 * stride)
+  let o5 = F.load(L.self, others + 5 * stride)
+  let o6 = F.load(L.self, others + 6 * stride)
+  let o7 = F.load(L.self, others + 7 * stride)
   for index in 0..<n {
     let factor = factors + index * 16
     var sum = V.load(first + index * 16)
