@@ -90,7 +90,9 @@ public struct AttentionArguments {
 
   /// Bytes of scratch that a unit needs.
   public func scratchBytes(_ unit: AttentionUnit) -> Int {
-    (unit.pageCount * PageGeometry.tokens + 2 * geometry.paddedDim) * unit.queries * unit.heads * 4
+    // Of a single query: scores of whole fours of pages, and a vector of largest scores and of sums.
+    let scores = (unit.pageCount + 3) / 4 * 4 * PageGeometry.tokens
+    return (scores + 2 * geometry.paddedDim + 32) * unit.queries * unit.heads * 4
   }
 }
 
@@ -247,7 +249,7 @@ func scorePage<L: Lanes, F: FloatFormat>(
     multiplyRows(L.self, F.self, keys, F.bytes, queries + chunk * n * 16, n, scores)
     keys += 16 * F.bytes
   }
-  let factor = scoreFactor(L.self, F.self, a, unit.pages[page], unit.head)
+  let factor = scoreFactor(L.self, F.self, a, Int(unit.pages[page]), unit.head)
   for query in 0..<n { (V.load(scores + query * 16) * factor).store(scores + query * 16) }
 }
 
@@ -276,11 +278,26 @@ func scoreTwoPages<L: Lanes, F: FloatFormat>(
     otherKeys += 16 * F.bytes
   }
   for place in 0..<2 {
-    let factor = scoreFactor(L.self, F.self, a, unit.pages[page + place], unit.head)
+    let factor = scoreFactor(L.self, F.self, a, Int(unit.pages[page + place]), unit.head)
     for query in (place * n)..<((place + 1) * n) {
       (V.load(scores + query * 16) * factor).store(scores + query * 16)
     }
   }
+}
+
+/// The factor of each score of a page and head: the scale of the attention, and that of each key.
+@inlinable @inline(__always)
+func scoreFactor<L: Lanes, F: FloatFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ a: AttentionArguments,
+  _ page: Int,
+  _ head: Int
+) -> SIMD16<Float> {
+  let factor = SIMD16<Float>(repeating: a.scale)
+  guard F.isScaled else { return factor }
+  let base = a.base + page * a.geometry.pageBytes + a.geometry.keyScaleOffset
+  return factor * SIMD16.load(base.assumingMemoryBound(to: Float.self) + head * 16)
 }
 
 /// Turns the scores of one query into weights in place and returns their sum; weights of keys that
@@ -299,31 +316,49 @@ func softmax<L: Lanes, F: FloatFormat>(
   typealias V = SIMD16<Float>
   guard visible > 0 else { return 0 }
   let pages = (visible + 15) / 16
-  let last = scores + (pages - 1) * stride
-  for lane in (visible - (pages - 1) * 16)..<16 { last[lane] = -.infinity }
+  hideLanes(scores + (pages - 1) * stride, from: visible - (pages - 1) * 16, -.infinity)
   var top = V(repeating: -.infinity)
   for page in 0..<pages { top = L.max(top, V.load(scores + page * stride)) }
   let largest = V(repeating: top.horizontalMax(L.self))
   var sum = V(repeating: 0)
   for page in 0..<pages {
     let p = scores + page * stride
-    Transcendentals.exp(L.self, V.load(p) - largest).store(p)
-    if page == pages - 1 {
-      for lane in (visible - page * 16)..<16 { p[lane] = 0 }
-    }
-    let weights = V.load(p)
-    sum = sum + weights
-    if F.isScaled {
-      let g = a.geometry
-      let base = a.base + Int(unit.pages[page]) * g.pageBytes + g.valueScaleOffset
-      let scales = base.assumingMemoryBound(to: Float.self) + head * 16
-      let scaled = weights * V.load(scales)
-      scaled.store(p)
-      // A scale that was never stored may be NaN: its weight stays zero.
-      if page == pages - 1 {
-        for lane in (visible - page * 16)..<16 { p[lane] = 0 }
-      }
-    }
+    let seen = visible - page * 16
+    sum = sum + weigh(L.self, F.self, a, p, largest, seen, unit.pages[page], head)
   }
   return sum.horizontalSum
+}
+
+/// Turns the scores of one query, page and head into weights in place, of which the first `seen`
+/// count; weights of int8 values absorb their scales. Returns the weights without these.
+@inlinable @inline(__always)
+func weigh<L: Lanes, F: FloatFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ a: AttentionArguments,
+  _ p: UnsafeMutablePointer<Float>,
+  _ largest: SIMD16<Float>,
+  _ seen: Int,
+  _ page: Int32,
+  _ head: Int
+) -> SIMD16<Float> {
+  typealias V = SIMD16<Float>
+  Transcendentals.exp(L.self, V.load(p) - largest).store(p)
+  hideLanes(p, from: seen, 0)
+  let weights = V.load(p)
+  if F.isScaled {
+    let g = a.geometry
+    let base = a.base + Int(page) * g.pageBytes + g.valueScaleOffset
+    (weights * V.load(base.assumingMemoryBound(to: Float.self) + head * 16)).store(p)
+    // A scale that was never stored may be NaN: its weight stays zero.
+    hideLanes(p, from: seen, 0)
+  }
+  return weights
+}
+
+/// Overwrites the lanes from `seen` on, if there are any.
+@inlinable @inline(__always)
+func hideLanes(_ p: UnsafeMutablePointer<Float>, from seen: Int, _ value: Float) {
+  guard seen < 16 else { return }
+  for lane in seen..<16 { p[lane] = value }
 }

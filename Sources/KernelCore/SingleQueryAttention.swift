@@ -1,11 +1,13 @@
 // Attention of one query, the case of decoding: bound by reading the pages. A unit takes several
-// adjacent heads, so that a page is read as one run, the longer the better, and fetches ahead what
-// comes next. The same operations in the same order as for many queries: one fused chain over the
-// dimensions for a score, one over the tokens for a result.
+// adjacent heads, so that a page is read as one run, and four pages abreast: four streams read faster
+// than one, each dimension of the query serves four vectors of keys, and the results of a head stay
+// in registers for 64 tokens. The same operations in the same order as for many queries: one fused
+// chain over the dimensions for a score, one over the tokens for a result.
 
 /// One unit of a single query and `unit.heads` heads.
 ///
-/// Scratch: scores `[page][head][16]`, queries `[head][paddedDim]`, results `[head][paddedDim]`.
+/// Reads the keys of all pages, then their values; weights are computed just before the values that
+/// they multiply, while these are on their way from memory.
 @inlinable @inline(__always)
 func attendSingle<L: Lanes, F: FloatFormat>(
   _: L.Type,
@@ -17,216 +19,202 @@ func attendSingle<L: Lanes, F: FloatFormat>(
   typealias V = SIMD16<Float>
   let g = a.geometry
   let n = unit.heads
-  let visible = unit.visible(0)
-  let pageCount = unit.pageCount
   let chunks = g.paddedDim / 16
-  let scores = scratch
-  let queries = scores + pageCount * n * 16
-  let results = queries + g.paddedDim * n
+  let s = SingleQueryScratch(a, unit, scratch)
 
   for head in 0..<n {
     let q = a.q + unit.row * a.qStride + (unit.head + head) * g.headDim
     for chunk in 0..<chunks {
       let offset = head * g.paddedDim + chunk * 16
-      V.load(q + chunk * 16, count: g.headDim - chunk * 16).store(queries + offset)
-      V(repeating: 0).store(results + offset)
+      V.load(q + chunk * 16, count: g.headDim - chunk * 16).store(s.queries + offset)
+      V(repeating: 0).store(s.results + offset)
     }
+    V(repeating: -.infinity).store(s.tops + head * 16)
+    V(repeating: 0).store(s.sums + head * 16)
   }
-  for page in 0..<pageCount {
-    scoreHeads(L.self, F.self, a, unit, page, queries, scores + page * n * 16)
-  }
+  scoreFours(L.self, F.self, a, unit, s)
   for head in 0..<n {
-    let sum = softmax(
-      L.self,
-      F.self,
-      a,
-      unit,
-      unit.head + head,
-      scores + head * 16,
-      n * 16,
-      visible
-    )
-    queries[head * g.paddedDim] = sum > 0 ? 1 / sum : 0
+    let top = s.tops + head * 16
+    V(repeating: V.load(top).horizontalMax(L.self)).store(top)
   }
-  for page in 0..<pageCount {
-    let start = g.valueOffset + unit.head * g.headBytes
-    let base = a.base + Int(unit.pages[page]) * g.pageBytes + start
-    let count = min(16, visible - page * 16)
-    for head in 0..<n {
-      var ahead = RunsAhead(F.self, a, unit, start, page, head)
-      weighRows(
-        L.self,
-        F.self,
-        base + head * g.headBytes,
-        chunks,
-        count,
-        scores + (page * n + head) * 16,
-        results + head * g.paddedDim,
-        &ahead
-      )
-    }
-  }
+  weighFours(L.self, F.self, a, unit, s)
   for head in 0..<n {
     let out = a.out + unit.row * a.outStride + (unit.head + head) * g.headDim
-    let factor = V(repeating: queries[head * g.paddedDim])
+    let sum = V.load(s.sums + head * 16).horizontalSum
+    let factor = V(repeating: sum > 0 ? 1 / sum : 0)
     for chunk in 0..<chunks {
-      (V.load(results + head * g.paddedDim + chunk * 16) * factor)
+      (V.load(s.results + head * g.paddedDim + chunk * 16) * factor)
         .store(out + chunk * 16, count: g.headDim - chunk * 16)
     }
   }
 }
 
-/// Scaled scores of one page for one query and all heads of a unit, four heads abreast; beyond the
-/// last head that head is scored again.
+/// Where a unit of a single query keeps what.
+@usableFromInline
+struct SingleQueryScratch {
+  /// Scores, then weights `[four pages][head][page][16 tokens]`.
+  @usableFromInline let scores: UnsafeMutablePointer<Float>
+  /// `[head][paddedDim]`.
+  @usableFromInline let queries: UnsafeMutablePointer<Float>
+  /// `[head][paddedDim]`.
+  @usableFromInline let results: UnsafeMutablePointer<Float>
+  /// Largest scores `[head][16]`.
+  @usableFromInline let tops: UnsafeMutablePointer<Float>
+  /// Sums of weights `[head][16]`.
+  @usableFromInline let sums: UnsafeMutablePointer<Float>
+
+  @inlinable @inline(__always)
+  init(
+    _ a: AttentionArguments,
+    _ unit: AttentionUnit,
+    _ scratch: UnsafeMutablePointer<Float>
+  ) {
+    let n = unit.heads
+    scores = scratch
+    queries = scores + (unit.pageCount + 3) / 4 * 64 * n
+    results = queries + a.geometry.paddedDim * n
+    tops = results + a.geometry.paddedDim * n
+    sums = tops + 16 * n
+  }
+}
+
+/// The scaled scores of all keys, and the largest of each lane.
+///
+/// Beyond the last page that page is scored again.
 @inlinable @inline(__always)
-func scoreHeads<L: Lanes, F: FloatFormat>(
+func scoreFours<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ a: AttentionArguments,
   _ unit: AttentionUnit,
-  _ page: Int,
-  _ queries: UnsafePointer<Float>,
-  _ scores: UnsafeMutablePointer<Float>
+  _ s: SingleQueryScratch
 ) {
   typealias V = SIMD16<Float>
   let g = a.geometry
   let n = unit.heads
-  let size = g.headBytes
-  let dim = g.paddedDim
-  let start = unit.head * size
-  let base = a.base + Int(unit.pages[page]) * g.pageBytes + start
-  if F.isScaled {
-    let next = a.base + Int(unit.pages[min(page + 1, unit.pageCount - 1)]) * g.pageBytes
-    for head in unit.head..<(unit.head + n) {
-      L.prefetch(next + g.keyScaleOffset + head * 64)
-      L.prefetch(next + g.valueScaleOffset + head * 64)
-    }
-  }
-  var head = 0
-  while head < n {
-    let h1 = min(head + 1, n - 1)
-    let h2 = min(head + 2, n - 1)
-    let h3 = min(head + 3, n - 1)
-    var k0 = base + head * size
-    var k1 = base + h1 * size
-    var k2 = base + h2 * size
-    var k3 = base + h3 * size
-    let q0 = queries + head * dim
-    let q1 = queries + h1 * dim
-    let q2 = queries + h2 * dim
-    let q3 = queries + h3 * dim
-    var s0 = V(repeating: 0)
-    var s1 = V(repeating: 0)
-    var s2 = V(repeating: 0)
-    var s3 = V(repeating: 0)
-    var ahead = RunsAhead(F.self, a, unit, start, page, head)
-    var d = 0
-    while d < dim {
-      ahead.fetch(L.self, 16 * F.bytes)
-      for step in 0..<4 {
-        s0 = F.load(L.self, k0 + step * F.bytes).fma(V(repeating: q0[d + step]), s0)
-        s1 = F.load(L.self, k1 + step * F.bytes).fma(V(repeating: q1[d + step]), s1)
-        s2 = F.load(L.self, k2 + step * F.bytes).fma(V(repeating: q2[d + step]), s2)
-        s3 = F.load(L.self, k3 + step * F.bytes).fma(V(repeating: q3[d + step]), s3)
+  let visible = unit.visible(0)
+  let last = unit.pageCount - 1
+  let start = unit.head * g.headBytes
+  var ahead = PagesAhead(a, unit, start, n * g.headBytes)
+  ahead.begin(L.self, 2048)
+  var scales = PagesAhead(a, unit, g.keyScaleOffset + unit.head * 64, n * 64)
+  if F.isScaled { scales.begin(L.self, 256) }
+  var page = 0
+  var scores = s.scores
+  while page <= last {
+    let p0 = Int(unit.pages[page])
+    let p1 = Int(unit.pages[min(page + 1, last)])
+    let p2 = Int(unit.pages[min(page + 2, last)])
+    let p3 = Int(unit.pages[min(page + 3, last)])
+    for head in 0..<n {
+      let base = a.base + (start + head * g.headBytes)
+      var k0 = base + p0 * g.pageBytes
+      var k1 = base + p1 * g.pageBytes
+      var k2 = base + p2 * g.pageBytes
+      var k3 = base + p3 * g.pageBytes
+      let q = s.queries + head * g.paddedDim
+      var s0 = V(repeating: 0)
+      var s1 = V(repeating: 0)
+      var s2 = V(repeating: 0)
+      var s3 = V(repeating: 0)
+      if F.isScaled { scales.fetch(L.self, 256) }
+      var d = 0
+      while d < g.paddedDim {
+        ahead.fetch(L.self, 16 * F.bytes)
+        for step in 0..<4 {
+          let x = V(repeating: q[d + step])
+          s0 = F.load(L.self, k0 + step * F.bytes).fma(x, s0)
+          s1 = F.load(L.self, k1 + step * F.bytes).fma(x, s1)
+          s2 = F.load(L.self, k2 + step * F.bytes).fma(x, s2)
+          s3 = F.load(L.self, k3 + step * F.bytes).fma(x, s3)
+        }
+        k0 += 4 * F.bytes
+        k1 += 4 * F.bytes
+        k2 += 4 * F.bytes
+        k3 += 4 * F.bytes
+        d += 4
       }
-      k0 += 4 * F.bytes
-      k1 += 4 * F.bytes
-      k2 += 4 * F.bytes
-      k3 += 4 * F.bytes
-      d += 4
+      (s0 * scoreFactor(L.self, F.self, a, p0, unit.head + head)).store(scores)
+      (s1 * scoreFactor(L.self, F.self, a, p1, unit.head + head)).store(scores + 16)
+      (s2 * scoreFactor(L.self, F.self, a, p2, unit.head + head)).store(scores + 32)
+      (s3 * scoreFactor(L.self, F.self, a, p3, unit.head + head)).store(scores + 48)
+      var top = V.load(s.tops + head * 16)
+      for i in 0..<min(4, last + 1 - page) {
+        if page + i == last { hideLanes(scores + i * 16, from: visible - last * 16, -.infinity) }
+        top = L.max(top, V.load(scores + i * 16))
+      }
+      top.store(s.tops + head * 16)
+      scores += 64
     }
-    let number = unit.pages[page]
-    (s0 * scoreFactor(L.self, F.self, a, number, unit.head + head)).store(scores + head * 16)
-    (s1 * scoreFactor(L.self, F.self, a, number, unit.head + h1)).store(scores + h1 * 16)
-    (s2 * scoreFactor(L.self, F.self, a, number, unit.head + h2)).store(scores + h2 * 16)
-    (s3 * scoreFactor(L.self, F.self, a, number, unit.head + h3)).store(scores + h3 * 16)
-    head += 4
+    page += 4
   }
 }
 
-/// The factor of each score of a page and head: the scale of the attention, and that of each key.
+/// Turns scores into weights and adds the values, weighted, to the results.
 @inlinable @inline(__always)
-func scoreFactor<L: Lanes, F: FloatFormat>(
+func weighFours<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ a: AttentionArguments,
-  _ page: Int32,
-  _ head: Int
-) -> SIMD16<Float> {
-  let factor = SIMD16<Float>(repeating: a.scale)
-  guard F.isScaled else { return factor }
-  let base = a.base + Int(page) * a.geometry.pageBytes + a.geometry.keyScaleOffset
-  return factor * SIMD16.load(base.assumingMemoryBound(to: Float.self) + head * 16)
-}
-
-/// What a unit will read next: the keys, or the values, of its heads form one run in each page.
-@usableFromInline
-struct RunsAhead {
-  @usableFromInline var address: UnsafeRawPointer
-  @usableFromInline var left: Int
-  @usableFromInline var page: Int
-  @usableFromInline let run: Int
-  @usableFromInline let start: Int
-  @usableFromInline let stride: Int
-  @usableFromInline let base: UnsafeRawPointer
-  @usableFromInline let unit: AttentionUnit
-
-  /// Begins 512 vectors behind head `head` of `page`; the run of a page begins at `start`.
-  @inlinable @inline(__always)
-  init<F: FloatFormat>(
-    _: F.Type,
-    _ a: AttentionArguments,
-    _ unit: AttentionUnit,
-    _ start: Int,
-    _ page: Int,
-    _ head: Int
-  ) {
-    run = unit.heads * a.geometry.headBytes
-    self.start = start
-    stride = a.geometry.pageBytes
-    base = a.base
-    self.unit = unit
-    var offset = head * a.geometry.headBytes + 512 * F.bytes
-    self.page = page
-    while offset >= run {
-      offset -= run
-      self.page += 1
+  _ unit: AttentionUnit,
+  _ s: SingleQueryScratch
+) {
+  typealias V = SIMD16<Float>
+  let g = a.geometry
+  let n = unit.heads
+  let visible = unit.visible(0)
+  let start = g.valueOffset + unit.head * g.headBytes
+  var ahead = PagesAhead(a, unit, start, n * g.headBytes)
+  ahead.begin(L.self, 128 * F.bytes)
+  var scales = PagesAhead(a, unit, g.valueScaleOffset + unit.head * 64, n * 64)
+  if F.isScaled { scales.begin(L.self, 256) }
+  var page = 0
+  var weights = s.scores
+  while page < unit.pageCount {
+    let pages = min(4, unit.pageCount - page)
+    for head in 0..<n {
+      if F.isScaled { scales.fetch(L.self, 256) }
+      let largest = V.load(s.tops + head * 16)
+      var sum = V.load(s.sums + head * 16)
+      for i in 0..<pages {
+        let seen = visible - (page + i) * 16
+        let p = weights + i * 16
+        let number = unit.pages[page + i]
+        sum = sum + weigh(L.self, F.self, a, p, largest, seen, number, unit.head + head)
+      }
+      sum.store(s.sums + head * 16)
+      weighRows(
+        L.self,
+        F.self,
+        a.base + (start + head * g.headBytes),
+        g,
+        unit.pages + page,
+        visible - page * 16,
+        weights,
+        s.results + head * g.paddedDim,
+        &ahead
+      )
+      weights += 64
     }
-    left = run - offset
-    let number = unit.pages[min(self.page, unit.pageCount - 1)]
-    address = base + Int(number) * stride + (start + offset)
-  }
-
-  /// Fetches the next `bytes` bytes, a divisor of a head.
-  @inlinable @inline(__always)
-  mutating func fetch<L: Lanes>(_: L.Type, _ bytes: Int) {
-    var line = 0
-    while line < bytes {
-      L.prefetch(address + line)
-      line += 64
-    }
-    address += bytes
-    left -= bytes
-    guard left <= 0 else { return }
-    page += 1
-    left = run
-    address = base + Int(unit.pages[min(page, unit.pageCount - 1)]) * stride + start
+    page += 4
   }
 }
 
-/// Adds the first `count` values of a page and head, weighted, to `results [16·chunks]`.
+/// Adds the first `count` values of a head in four pages, weighted, to `results [paddedDim]`.
 @inlinable @inline(__always)
 func weighRows<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
-  _ values: UnsafeRawPointer,
-  _ chunks: Int,
+  _ base: UnsafeRawPointer,
+  _ g: PageGeometry,
+  _ pages: UnsafePointer<Int32>,
   _ count: Int,
   _ weights: UnsafePointer<Float>,
   _ results: UnsafeMutablePointer<Float>,
-  _ ahead: inout RunsAhead
+  _ ahead: inout PagesAhead
 ) {
   typealias V = SIMD16<Float>
+  let chunks = g.paddedDim / 16
   let stride = chunks * F.bytes
   var chunk = 0
   while chunk + 8 <= chunks {
@@ -239,19 +227,23 @@ func weighRows<L: Lanes, F: FloatFormat>(
     var r5 = V.load(result + 80)
     var r6 = V.load(result + 96)
     var r7 = V.load(result + 112)
-    var row = values + chunk * F.bytes
-    for token in 0..<count {
-      ahead.fetch(L.self, 8 * F.bytes)
-      let w = V(repeating: weights[token])
-      r0 = F.load(L.self, row).fma(w, r0)
-      r1 = F.load(L.self, row + F.bytes).fma(w, r1)
-      r2 = F.load(L.self, row + 2 * F.bytes).fma(w, r2)
-      r3 = F.load(L.self, row + 3 * F.bytes).fma(w, r3)
-      r4 = F.load(L.self, row + 4 * F.bytes).fma(w, r4)
-      r5 = F.load(L.self, row + 5 * F.bytes).fma(w, r5)
-      r6 = F.load(L.self, row + 6 * F.bytes).fma(w, r6)
-      r7 = F.load(L.self, row + 7 * F.bytes).fma(w, r7)
-      row += stride
+    var first = 0
+    while first < min(64, count) {
+      var row = base + Int(pages[first / 16]) * g.pageBytes + chunk * F.bytes
+      for token in first..<min(first + 16, count) {
+        ahead.fetch(L.self, 8 * F.bytes)
+        let w = V(repeating: weights[token])
+        r0 = F.load(L.self, row).fma(w, r0)
+        r1 = F.load(L.self, row + F.bytes).fma(w, r1)
+        r2 = F.load(L.self, row + 2 * F.bytes).fma(w, r2)
+        r3 = F.load(L.self, row + 3 * F.bytes).fma(w, r3)
+        r4 = F.load(L.self, row + 4 * F.bytes).fma(w, r4)
+        r5 = F.load(L.self, row + 5 * F.bytes).fma(w, r5)
+        r6 = F.load(L.self, row + 6 * F.bytes).fma(w, r6)
+        r7 = F.load(L.self, row + 7 * F.bytes).fma(w, r7)
+        row += stride
+      }
+      first += 16
     }
     r0.store(result)
     r1.store(result + 16)
@@ -264,13 +256,86 @@ func weighRows<L: Lanes, F: FloatFormat>(
     chunk += 8
   }
   while chunk < chunks {
+    ahead.fetch(L.self, 64 * F.bytes)
     var sum = V.load(results + chunk * 16)
-    var row = values + chunk * F.bytes
-    for token in 0..<count {
-      sum = F.load(L.self, row).fma(V(repeating: weights[token]), sum)
-      row += stride
+    var first = 0
+    while first < min(64, count) {
+      var row = base + Int(pages[first / 16]) * g.pageBytes + chunk * F.bytes
+      for token in first..<min(first + 16, count) {
+        sum = F.load(L.self, row).fma(V(repeating: weights[token]), sum)
+        row += stride
+      }
+      first += 16
     }
     sum.store(results + chunk * 16)
     chunk += 1
+  }
+}
+
+/// What a unit will read next: a run of each page, of four pages abreast.
+@usableFromInline
+struct PagesAhead {
+  @usableFromInline var p0: UnsafeRawPointer
+  @usableFromInline var p1: UnsafeRawPointer
+  @usableFromInline var p2: UnsafeRawPointer
+  @usableFromInline var p3: UnsafeRawPointer
+  /// Bytes of the four runs that are still to be fetched.
+  @usableFromInline var left: Int
+  @usableFromInline var page: Int
+  @usableFromInline let run: Int
+  @usableFromInline let stride: Int
+  @usableFromInline let base: UnsafeRawPointer
+  @usableFromInline let unit: AttentionUnit
+
+  /// Runs of `run` bytes that begin at `start` of each page.
+  @inlinable @inline(__always)
+  init(_ a: AttentionArguments, _ unit: AttentionUnit, _ start: Int, _ run: Int) {
+    base = a.base + start
+    p0 = base
+    p1 = base
+    p2 = base
+    p3 = base
+    left = 0
+    page = -4
+    self.run = run
+    stride = a.geometry.pageBytes
+    self.unit = unit
+  }
+
+  /// Fetches the first `bytes` bytes of each of the first four runs: so far the rest is ahead.
+  @inlinable @inline(__always)
+  mutating func begin<L: Lanes>(_: L.Type, _ bytes: Int) {
+    guard unit.pageCount > 0 else { return }
+    next()
+    for _ in 0..<(bytes / 64) { fetch(L.self, 256) }
+  }
+
+  /// Fetches the next `bytes` bytes of the four runs, lines of one after those of another: a multiple
+  /// of 128 that divides their sum.
+  @inlinable @inline(__always)
+  mutating func fetch<L: Lanes>(_: L.Type, _ bytes: Int) {
+    for _ in 0..<(bytes / 128) {
+      L.prefetch(p0)
+      L.prefetch(p1)
+      let later = (p0 + 64, p1 + 64)
+      p0 = p2
+      p1 = p3
+      p2 = later.0
+      p3 = later.1
+    }
+    left -= bytes
+    if left <= 0 { next() }
+  }
+
+  /// Goes on to the next four pages; beyond the last page that one comes again.
+  @inlinable @inline(__always)
+  mutating func next() {
+    page += 4
+    left = 4 * run
+    let last = unit.pageCount - 1
+    p0 = base + Int(unit.pages[min(page, last)]) * stride
+    p1 = base + Int(unit.pages[min(page + 1, last)]) * stride
+    p2 = base + Int(unit.pages[min(page + 2, last)]) * stride
+    p3 = base + Int(unit.pages[min(page + 3, last)]) * stride
   }
 }
