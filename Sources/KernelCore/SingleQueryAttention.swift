@@ -150,7 +150,7 @@ func scoreFours<L: Lanes, F: FloatFormat>(
   }
 }
 
-/// Turns scores into weights and adds the values, weighted, to the results.
+/// The weighted values of all keys.
 @inlinable @inline(__always)
 func weighFours<L: Lanes, F: FloatFormat>(
   _: L.Type,
@@ -162,7 +162,6 @@ func weighFours<L: Lanes, F: FloatFormat>(
   typealias V = SIMD16<Float>
   let g = a.geometry
   let n = unit.heads
-  let visible = unit.visible(0)
   let start = g.valueOffset + unit.head * g.headBytes
   var ahead = PagesAhead(a, unit, start, n * g.headBytes)
   ahead.begin(L.self, 128 * F.bytes)
@@ -171,53 +170,42 @@ func weighFours<L: Lanes, F: FloatFormat>(
   var page = 0
   var weights = s.scores
   while page < unit.pageCount {
-    let pages = min(4, unit.pageCount - page)
     for head in 0..<n {
       if F.isScaled { scales.fetch(L.self, 256) }
-      let largest = V.load(s.tops + head * 16)
-      var sum = V.load(s.sums + head * 16)
-      for i in 0..<pages {
-        let seen = visible - (page + i) * 16
-        let p = weights + i * 16
-        let number = unit.pages[page + i]
-        sum = sum + weigh(L.self, F.self, a, p, largest, seen, number, unit.head + head)
-      }
-      sum.store(s.sums + head * 16)
-      weighRows(
-        L.self,
-        F.self,
-        a.base + (start + head * g.headBytes),
-        g,
-        unit.pages + page,
-        visible - page * 16,
-        weights,
-        s.results + head * g.paddedDim,
-        &ahead
-      )
+      weighHead(L.self, F.self, a, unit, page, head, weights, s, &ahead)
       weights += 64
     }
     page += 4
   }
 }
 
-/// Adds the first `count` values of a head in four pages, weighted, to `results [paddedDim]`.
+/// Turns the scores of a head in four pages into weights and adds the values, weighted, to its results.
 @inlinable @inline(__always)
-func weighRows<L: Lanes, F: FloatFormat>(
+func weighHead<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
-  _ base: UnsafeRawPointer,
-  _ g: PageGeometry,
-  _ pages: UnsafePointer<Int32>,
-  _ count: Int,
-  _ weights: UnsafePointer<Float>,
-  _ results: UnsafeMutablePointer<Float>,
-  _ ahead: inout PagesAhead
+  _ a: AttentionArguments,
+  _ unit: AttentionUnit,
+  _ page: Int,
+  _ head: Int,
+  _ weights: UnsafeMutablePointer<Float>,
+  _ s: SingleQueryScratch,
+  _ state: inout PagesAhead
 ) {
   typealias V = SIMD16<Float>
+  // A copy lives in registers.
+  var ahead = state
+  let g = a.geometry
   let chunks = g.paddedDim / 16
   let stride = chunks * F.bytes
+  let base = a.base + (g.valueOffset + (unit.head + head) * g.headBytes)
+  let pages = unit.pages + page
+  let count = min(64, unit.visible(0) - page * 16)
+  let results = s.results + head * g.paddedDim
+  let largest = V.load(s.tops + head * 16)
+  var sum = V.load(s.sums + head * 16)
   var chunk = 0
-  while chunk + 8 <= chunks {
+  while L.holdsSixteenRows, chunk + 8 <= chunks {
     let result = results + chunk * 16
     var r0 = V.load(result)
     var r1 = V.load(result + 16)
@@ -228,8 +216,13 @@ func weighRows<L: Lanes, F: FloatFormat>(
     var r6 = V.load(result + 96)
     var r7 = V.load(result + 112)
     var first = 0
-    while first < min(64, count) {
-      var row = base + Int(pages[first / 16]) * g.pageBytes + chunk * F.bytes
+    while first < count {
+      let number = pages[first / 16]
+      if chunk == 0 {
+        let (p, seen) = (weights + first, count - first)
+        sum = sum + weigh(L.self, F.self, a, p, largest, seen, number, unit.head + head)
+      }
+      var row = base + Int(number) * g.pageBytes + chunk * F.bytes
       for token in first..<min(first + 16, count) {
         ahead.fetch(L.self, 8 * F.bytes)
         let w = V(repeating: weights[token])
@@ -255,21 +248,48 @@ func weighRows<L: Lanes, F: FloatFormat>(
     r7.store(result + 112)
     chunk += 8
   }
-  while chunk < chunks {
-    ahead.fetch(L.self, 64 * F.bytes)
-    var sum = V.load(results + chunk * 16)
-    var first = 0
-    while first < min(64, count) {
-      var row = base + Int(pages[first / 16]) * g.pageBytes + chunk * F.bytes
-      for token in first..<min(first + 16, count) {
-        sum = F.load(L.self, row).fma(V(repeating: weights[token]), sum)
-        row += stride
-      }
-      first += 16
+  var first = 0
+  while chunk < chunks, first < count {
+    let number = pages[first / 16]
+    if chunk == 0 {
+      let (p, seen) = (weights + first, count - first)
+      sum = sum + weigh(L.self, F.self, a, p, largest, seen, number, unit.head + head)
     }
-    sum.store(results + chunk * 16)
-    chunk += 1
+    var row = base + Int(number) * g.pageBytes
+    var token = first
+    let end = min(first + 16, count)
+    // Results stay in memory: each is read and written once for four tokens.
+    while token + 4 <= end {
+      let w0 = V(repeating: weights[token])
+      let w1 = V(repeating: weights[token + 1])
+      let w2 = V(repeating: weights[token + 2])
+      let w3 = V(repeating: weights[token + 3])
+      for chunk in chunk..<chunks {
+        if chunk & 1 == 0 { ahead.fetch(L.self, 8 * F.bytes) }
+        let value = row + chunk * F.bytes
+        var sum = V.load(results + chunk * 16)
+        sum = F.load(L.self, value).fma(w0, sum)
+        sum = F.load(L.self, value + stride).fma(w1, sum)
+        sum = F.load(L.self, value + 2 * stride).fma(w2, sum)
+        sum = F.load(L.self, value + 3 * stride).fma(w3, sum)
+        sum.store(results + chunk * 16)
+      }
+      row += 4 * stride
+      token += 4
+    }
+    while token < end {
+      for chunk in chunk..<chunks {
+        let value = F.load(L.self, row + chunk * F.bytes)
+        value.fma(V(repeating: weights[token]), V.load(results + chunk * 16))
+          .store(results + chunk * 16)
+      }
+      row += stride
+      token += 1
+    }
+    first += 16
   }
+  sum.store(s.sums + head * 16)
+  state = ahead
 }
 
 /// What a unit will read next: a run of each page, of four pages abreast.
