@@ -12,16 +12,22 @@ public struct PanelSource {
   public let record: Int
   /// Number of records, 1...8.
   public let count: Int
+  /// First row tile of the panel that follows.
+  public let nextTile: Int
+  /// First record of the panel that follows.
+  public let nextRecord: Int
   /// Floats from the sums of a token to those of the next: an even number of row tiles.
   @inlinable @inline(__always)
   public var sumsStride: Int { Self.sumsStride(rowTiles) }
 
   @inlinable @inline(__always)
-  init(tile: Int, rowTiles: Int, record: Int, count: Int) {
+  init(tile: Int, rowTiles: Int, record: Int, count: Int, nextTile: Int, nextRecord: Int) {
     self.tile = tile
     self.rowTiles = rowTiles
     self.record = record
     self.count = count
+    self.nextTile = nextTile
+    self.nextRecord = nextRecord
   }
 
   @inlinable @inline(__always)
@@ -98,7 +104,16 @@ func panelTiles<L: Lanes>(
       var tile = group
       while tile < end {
         let rowTiles = min(L.panelRowTiles, end - tile)
-        let source = PanelSource(tile: tile, rowTiles: rowTiles, record: record, count: count)
+        let isLast = tile + rowTiles == end
+        let isLastBlock = block == blocks - 1
+        let source = PanelSource(
+          tile: tile,
+          rowTiles: rowTiles,
+          record: record,
+          count: count,
+          nextTile: isLast ? (isLastBlock ? end : group) : tile + rowTiles,
+          nextRecord: isLast ? (isLastBlock ? 0 : record + recordsInBlock) : record
+        )
         L.fillPanel(a, source, scratch.panel)
         let place = PackedPlace(true, block, 0, tokens: a.tokens, 0, records, blocks)
         let tokens = PanelTokens(

@@ -45,13 +45,6 @@ func fillUnpackedPanel<L: Lanes, F: CodeFormat>(
     var scales = a.groupScales + (tile * a.groups + source.record * F.groups) * 16
     var out = panel + (place / 2 * 2 * LinearScratch.panelBytes + place % 2 * 64)
     for _ in 0..<source.count {
-      // The next row tiles are wanted when all tokens have passed.
-      var line = 0
-      while line < F.blockBytes {
-        L.prefetch(codes + (source.rowTiles * a.tileBytes + line))
-        line += 64
-      }
-      L.prefetch(scales + source.rowTiles * a.groups * 16)
       for group in 0..<F.groups {
         out.storeBytes(of: L.groupScale(scales + group * 16), as: SIMD16<Int32>.self)
         out += UnpackedPanel.lineBytes
@@ -78,12 +71,57 @@ public func multiplyUnpackedPanel<L: Lanes>(
   _ source: PanelSource,
   _ tokens: PanelTokens
 ) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
+  var ahead = PanelAhead(a, source, tokens.count)
   for pair in 0..<((source.rowTiles + 1) / 2) {
     if a.encoding == .q4g16 {
-      multiplyUnpackedPanel(L.self, FourBitGroup16.self, source, tokens, pair)
+      multiplyUnpackedPanel(L.self, FourBitGroup16.self, source, tokens, pair, &ahead)
     } else {
-      multiplyUnpackedPanel(L.self, FourBitGroup32.self, source, tokens, pair)
+      multiplyUnpackedPanel(L.self, FourBitGroup32.self, source, tokens, pair, &ahead)
     }
+  }
+}
+
+/// What the next panel is made of, fetched while the last tokens of this one pass: when it is filled, no load
+/// waits, and what is fetched late enough is still in the first-level cache.
+@usableFromInline
+struct PanelAhead {
+  /// Next line of the codes of a row tile.
+  @usableFromInline var codes: UnsafeRawPointer
+  /// Lines of this row tile that are left.
+  @usableFromInline var left: Int
+  /// Lines of a row tile.
+  @usableFromInline let lines: Int
+  /// Lines that are left.
+  @usableFromInline var total: Int
+  /// Lines for each tile of tokens.
+  @usableFromInline let share: Int
+  /// Bytes from the last line of a row tile to the first of the next.
+  @usableFromInline let step: Int
+
+  @inlinable @inline(__always)
+  init(_ a: LinearArguments, _ source: PanelSource, _ tokens: Int) {
+    let blockBytes = a.tileBytes / (a.columns / ActivationRecord.count)
+    codes = a.codes + source.nextTile * a.tileBytes + source.nextRecord * blockBytes
+    lines = source.count * blockBytes / 64
+    left = lines
+    total = lines * source.rowTiles
+    share = max(12, (total * 6 + tokens - 1) / tokens)
+    step = a.tileBytes - lines * 64
+  }
+
+  /// Fetches the share of a tile of tokens, of which `tiles` are left, if it is time.
+  @inlinable @inline(__always)
+  mutating func fetch<L: Lanes>(_: L.Type, tiles: Int) {
+    guard tiles * share <= total else { return }
+    for _ in 0..<min(share, total) {
+      L.prefetch(codes)
+      codes += 64
+      left -= 1
+      guard left == 0 else { continue }
+      codes += step
+      left = lines
+    }
+    total -= min(share, total)
   }
 }
 
@@ -93,12 +131,14 @@ func multiplyUnpackedPanel<L: Lanes, F: CodeFormat>(
   _: F.Type,
   _ source: PanelSource,
   _ tokens: PanelTokens,
-  _ pair: Int
+  _ pair: Int,
+  _ ahead: inout PanelAhead
 ) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
   typealias T = TwoTiles<L>
   let tiles = TokenTiles(L.self, quantized: tokens.count)
   var first = 0
   while first < tokens.count {
+    ahead.fetch(L.self, tiles: (tokens.count - first + 5) / 6)
     let tile = tokens.tile(first, tiles.count(at: first), of: source)
     switch tile.count {
     case 1: multiplyUnpackedPanel(OneToken<T>.self, F.self, source, tile, pair)
