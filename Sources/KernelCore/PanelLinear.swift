@@ -91,7 +91,6 @@ func panelTiles<L: Lanes>(
   let records = a.columns / ActivationRecord.count
   let blocks = (a.columns + ActivationRecord.scaleBlock - 1) / ActivationRecord.scaleBlock
   let recordsInBlock = ActivationRecord.scaleBlock / ActivationRecord.count
-  let tiles = TokenTiles(L.self, quantized: a.tokens)
   var group = lower
   while group < upper {
     let end = min(group + LinearScratch.panelRowTiles, upper)
@@ -129,7 +128,7 @@ func panelTiles<L: Lanes>(
     }
     var first = 0
     while first < a.tokens {
-      let tokens = tiles.count(at: first)
+      let tokens = min(32, a.tokens - first)
       for tile in group..<end {
         let index = (tile - group) / L.panelRowTiles * L.panelRowTiles
         let stride = PanelSource.sumsStride(min(L.panelRowTiles, end - group - index))

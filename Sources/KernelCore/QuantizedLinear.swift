@@ -290,24 +290,34 @@ func finishTile<L: Lanes>(
   _ floats: UnsafePointer<Float>,
   stride: Int
 ) {
+  typealias V = SIMD16<Float>
   let row = tile * 16
   let count = min(16, a.rows - row)
-  let one = SIMD16<Float>(repeating: 1)
+  // All that does not depend on the token is read before the first store, which might change it for all the
+  // compiler knows.
   let rowScale =
-    a.encoding.rawValue >= WeightEncoding.q8.rawValue
-    ? SIMD16<Float>.load(a.rowScales + row) : one
-  for token in 0..<tokens {
-    var value = SIMD16<Float>.load(floats + token * stride) * rowScale
-    if let bias = a.bias { value = value + SIMD16<Float>.load(bias + row, count: count) }
-    if let scale = a.outputScale {
-      value =
-        value
-        * (a.outputScaleIsScalar
-          ? SIMD16<Float>(repeating: scale[0]) : SIMD16<Float>.load(scale + row, count: count))
-    }
-    if let kind = a.activation { value = activated(L.self, kind, value) }
-    let y = a.y + (first + token) * a.yStride + row
-    if a.accumulates { value = SIMD16<Float>.load(y, count: count) + value }
+    a.encoding.rawValue >= WeightEncoding.q8.rawValue ? V.load(a.rowScales + row) : V(repeating: 1)
+  var bias = V(repeating: 0)
+  if let p = a.bias { bias = V.load(p + row, count: count) }
+  var scale = V(repeating: 1)
+  if let p = a.outputScale {
+    scale = a.outputScaleIsScalar ? V(repeating: p[0]) : V.load(p + row, count: count)
+  }
+  // Flags of their own: optional vectors do not stay in registers, and adding 0 would turn −0 into 0.
+  let (hasBias, hasScale) = (a.bias != nil, a.outputScale != nil)
+  let activation = a.activation
+  let accumulates = a.accumulates
+  let yStride = a.yStride
+  var y = a.y + (first * yStride + row)
+  var sums = floats
+  for _ in 0..<tokens {
+    var value = V.load(sums) * rowScale
+    if hasBias { value = value + bias }
+    if hasScale { value = value * scale }
+    if let activation { value = activated(L.self, activation, value) }
+    if accumulates { value = V.load(y, count: count) + value }
     value.store(y, count: count)
+    sums += stride
+    y += yStride
   }
 }
