@@ -26,6 +26,8 @@ public struct Vocabulary: Sendable {
   public private(set) var allText: [UInt8] = []
   /// `[count + 1]`: token `id` is `allText[textOffsets[id]..<textOffsets[id + 1]]`.
   public private(set) var textOffsets: [Int] = [0]
+  /// Bytes of the longest text of a token, special ones included.
+  public private(set) var longestText = 0
 
   private var pieces: [UInt8] = []
   private var pieceOffsets: [Int] = [0]
@@ -131,6 +133,7 @@ public struct Vocabulary: Sendable {
         }
       }
     }
+    longestText = max(longestText, allText.count - textOffsets[textOffsets.count - 1])
     textOffsets.append(allText.count)
   }
 

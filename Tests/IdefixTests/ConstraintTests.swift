@@ -2,6 +2,7 @@ import Foundation
 import Idefix
 import TestSupport
 import Testing
+import Tokenizers
 
 @Suite(.timeLimit(.minutes(2))) struct ConstraintTests {
   /// `seeds` and what can be reached from them without a byte.
@@ -195,22 +196,30 @@ import Testing
   }
 
   /// Walks random texts and compares the mask of every state with a plain simulation of each token.
-  @Test(arguments: [
-    #"[a-z ]*"#, #"(dog|do|d) and \d{1,3}"#, #"([^"\\]|\\["\\nt])*"#, "(yes|no|ünknown)?",
-    "[α-ω😀]+", #"[\x00-\x03b-df-\u00ff]{1,4}"#,
-  ]) func masksAllowExactlyWhatTheAutomatonTakes(expression: String) throws {
-    let vocabulary = try MicroModel.tokenizer().vocabulary
-    let automaton = try Constraint.regex(expression).automaton()
+  ///
+  /// - Returns: States met, and masks made for them.
+  @discardableResult
+  private func compareMasks(
+    of expression: String,
+    _ vocabulary: Vocabulary,
+    walks: Int,
+    steps: Int,
+    horizon: Int? = nil
+  ) throws -> (states: Int, masks: Int) {
+    let automaton = try Constraint.regex(expression)
+      .automaton(horizon: horizon ?? vocabulary.longestText)
     let matcher = ConstraintMatcher(
       automaton,
       table: TokenTable(vocabulary),
       vocabularySize: vocabulary.count + 70
     )
+    var met: Set<Int32> = []
     var generator = SeededGenerator(seed: 3)
-    for _ in 0..<20 {
+    for _ in 0..<walks {
       var state = matcher.start
       var simulated = closed([automaton.start], automaton)
-      for _ in 0..<12 {
+      for _ in 0..<steps {
+        met.insert(state)
         var scores = [Float](repeating: 1, count: vocabulary.count + 70)
         matcher.mask(&scores, in: state, ends: [2])
         let allowed = scores.indices.filter { scores[$0] == 1 }
@@ -232,6 +241,53 @@ import Testing
           automaton
         )
       }
+    }
+    return (met.count, matcher.maskCount)
+  }
+
+  @Test(arguments: [
+    #"[a-z ]*"#, #"(dog|do|d) and \d{1,3}"#, #"([^"\\]|\\["\nt])*"#, "(yes|no|ünknown)?",
+    "[α-ω😀]+", #"[\x00-\x03b-df-\u00ff]{1,4}"#,
+  ]) func masksAllowExactlyWhatTheAutomatonTakes(expression: String) throws {
+    let vocabulary = try MicroModel.tokenizer().vocabulary
+    try compareMasks(of: expression, vocabulary, walks: 20, steps: 12)
+  }
+
+  /// The copies of a long repetition share masks, but not those near its end, nor those that are optional with others.
+  @Test(arguments: [
+    "[a-z ]{70}", "([ab]|[c-z]{2} ?){10,45}x", #"([^"\\]|\\["nt]){0,60}""#,
+    "((a|b ?){3}c?){35}d{40}", "([a-z]{0,45} ){40}", "(x?[0-9]?){50}[a-z]{50}",
+  ]) func repetitionsShareMasksThatAreEqual(expression: String) throws {
+    let vocabulary = try MicroModel.tokenizer().vocabulary
+    let (states, masks) = try compareMasks(of: expression, vocabulary, walks: 3, steps: 45)
+    #expect(masks < states, "\(masks) masks for \(states) states")
+    let (all, own) = try compareMasks(of: expression, vocabulary, walks: 1, steps: 8, horizon: 1)
+    #expect(all == own, "tokens longer than the horizon tell states apart")
+  }
+
+  /// Texts that begin alike for more than a machine word, are equal, or hold zeros.
+  @Test func tablesHoldTextsOfEveryKind() throws {
+    let texts = [
+      "abcdefghi", "abcdefgh", "abcdefgha", "abcdefg", "a\0", "a\0\0", "abcdefghij", "abcdefgh\0",
+    ]
+    let bytes = try Fixture.bytes("models/micro/tokenizer.json")
+    var tree = try #require(
+      try JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any]
+    )
+    var added = try #require(tree["added_tokens"] as? [[String: Any]])
+    for (index, text) in texts.enumerated() {
+      var token = added[0]
+      token["id"] = 515 + index
+      token["content"] = text
+      token["special"] = false
+      added.append(token)
+    }
+    tree["added_tokens"] = added
+    let json = Array(try JSONSerialization.data(withJSONObject: tree))
+    let vocabulary = try Tokenizer(files: ["tokenizer.json": json]).vocabulary
+    #expect(vocabulary.count == 515 + texts.count)
+    for expression in [#"a(\x00|bcdefgh)[a\x00]"#, "abcdefghi?j?", #"(.|\n)*"#] {
+      try compareMasks(of: expression, vocabulary, walks: 10, steps: 3)
     }
   }
 

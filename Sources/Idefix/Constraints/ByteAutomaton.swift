@@ -20,16 +20,36 @@ package struct ByteAutomaton: Sendable {
 
   /// The states; state 0 accepts.
   package private(set) var states: [State] = [.accept]
+  /// Bytes within which a state cannot be told from its twin.
+  package let horizon: Int
+  /// For each state one that takes the same beginnings of texts, up to `horizon` bytes: of long repetitions all copies
+  /// but the last ones have the same twins.
+  package private(set) var twins: [Int32] = [0]
   /// Where matching starts.
   package private(set) var start: Int32 = 0
+  /// For each byte its class, ascending: no state tells bytes of a class apart.
+  package private(set) var classes: [UInt8] = []
+  /// Classes of bytes.
+  package var classCount: Int { (classes.last.map { Int($0) } ?? 0) + 1 }
   private var parts = 0
   /// Sets of scalars met so far as sequences of byte ranges: what is repeated is split once.
   private var sequences: [[ClosedRange<UInt32>]: [[ClosedRange<UInt8>]]] = [:]
 
-  /// The automaton of a pattern that has to match the whole text.
-  package init(_ pattern: Pattern) throws(EngineError) {
+  /// The automaton of a pattern that has to match the whole text; `horizon` is best the length of the longest token.
+  package init(_ pattern: Pattern, horizon: Int = 32) throws(EngineError) {
+    self.horizon = horizon
     start = try compile(pattern, next: 0)
     sequences = [:]
+    var begins = [Bool](repeating: false, count: 257)
+    for case .byte(let range, _) in states {
+      begins[Int(range.lowerBound)] = true
+      begins[Int(range.upperBound) + 1] = true
+    }
+    var last: UInt8 = 0
+    classes = (0..<256).map { byte in
+      if byte > 0, begins[byte] { last += 1 }
+      return last
+    }
   }
 
   private mutating func add(_ state: State) throws(EngineError) -> Int32 {
@@ -37,6 +57,7 @@ package struct ByteAutomaton: Sendable {
       throw .invalidConstraint(reason: "it is too large")
     }
     states.append(state)
+    twins.append(Int32(twins.count))
     return Int32(states.count - 1)
   }
 
@@ -72,16 +93,37 @@ package struct ByteAutomaton: Sendable {
     case .repeated(let item, let minimum, let maximum):
       var state = next
       if let maximum {
-        for _ in 0..<(maximum - minimum) {
-          state = try add(.split([try compile(item, next: state), next]))
-        }
+        state = try copies(maximum - minimum, of: item, next: next, exit: next)
       } else {
         let loop = try add(.split([]))
         states[Int(loop)] = .split([try compile(item, next: loop), next])
         state = loop
       }
-      for _ in 0..<minimum { state = try compile(item, next: state) }
-      return state
+      return try copies(minimum, of: item, next: state)
     }
+  }
+
+  /// The state from which `count` copies of `item` lead to `next`; each is optional if there is an `exit`.
+  private mutating func copies(
+    _ count: Int,
+    of item: Pattern,
+    next: Int32,
+    exit: Int32? = nil
+  ) throws(EngineError) -> Int32 {
+    var state = next
+    // A text has to pass each copy to come to the next, so it takes a byte for each: whoever is `horizon` copies away
+    // from the end does not see it.
+    let hasTwins = count > horizon + 1 && !item.isNullable
+    var twin = 0
+    for copy in 0..<count {
+      let first = states.count
+      state = try compile(item, next: state)
+      if let exit { state = try add(.split([state, exit])) }
+      if copy == horizon { twin = first }
+      guard hasTwins, copy > horizon else { continue }
+      // All copies consist of the same states in the same order.
+      for index in first..<states.count { twins[index] = twins[twin + index - first] }
+    }
+    return state
   }
 }

@@ -4,8 +4,8 @@ extension Constraint {
   /// Most choices.
   package static let maximumChoices = 1000
 
-  /// The automaton of the answers that are allowed.
-  package func automaton() throws(EngineError) -> ByteAutomaton {
+  /// The automaton of the answers that are allowed, for tokens of up to `horizon` bytes.
+  package func automaton(horizon: Int = 32) throws(EngineError) -> ByteAutomaton {
     let pattern: Pattern
     switch self {
     case .choices(let choices):
@@ -19,6 +19,6 @@ extension Constraint {
     case .regex(let expression): pattern = try RegexParser.parse(expression)
     case .jsonSchema(let schema): pattern = try SchemaPattern.compile(schema)
     }
-    return try ByteAutomaton(.sequence([.optional(.text(" ")), pattern]))
+    return try ByteAutomaton(.sequence([.optional(.text(" ")), pattern]), horizon: horizon)
   }
 }

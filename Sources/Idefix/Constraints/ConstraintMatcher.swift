@@ -1,6 +1,6 @@
 // Which tokens may come next under a constraint. Each state of the automaton remembers its mask, so that a token costs one
-// pass over a bit set once its state was seen. A constraint that exceeds the automaton's bounds fails the request instead
-// of letting anything through.
+// pass over a bit set once its state was seen; states that no token can tell apart share theirs. A constraint that exceeds
+// the automaton's bounds fails the request instead of letting anything through.
 
 /// A constraint as requests walk it.
 ///
@@ -10,13 +10,22 @@ package final class ConstraintMatcher {
   /// 64-bit words of a mask.
   private let maskWords: Int
   private var automaton: DeterministicAutomaton
-  /// Masks of the states that needed one so far, one bit a token.
-  private var masks: [Int32: [UInt64]] = [:]
+  /// Masks made so far, one bit a token.
+  private var masks: [[UInt64]] = []
+  /// The masks of the states that needed one so far.
+  private var maskOfState: [Int32: Int] = [:]
+  /// The masks by what their states can take.
+  private var maskOfKey: [[Int32]: Int] = [:]
+  /// Members of all keys together.
+  private var keyMembers = 0
+  /// Whether no token is longer than the automaton's horizon.
+  private let hasShortTokens: Bool
 
   /// A matcher for scores of `vocabularySize` tokens.
   package init(_ automaton: ByteAutomaton, table: TokenTable, vocabularySize: Int) {
     self.automaton = DeterministicAutomaton(automaton)
     self.table = table
+    hasShortTokens = table.depth <= automaton.horizon
     maskWords = (max(vocabularySize, table.idLimit) + 63) / 64
   }
 
@@ -27,7 +36,10 @@ package final class ConstraintMatcher {
   package var start: Int32 { automaton.start }
 
   /// Bytes of memory held.
-  package var bytes: Int { 8 * maskWords * masks.count + automaton.bytes }
+  package var bytes: Int { 8 * maskWords * masks.count + 4 * keyMembers + automaton.bytes }
+
+  /// Masks made so far.
+  package var maskCount: Int { masks.count }
 
   /// Whether the text may end in `state`.
   package func accepts(_ state: Int32) -> Bool { automaton.accepts(state) }
@@ -52,19 +64,33 @@ package final class ConstraintMatcher {
     }
     let kept = accepts(state) ? ends.map { ($0, scores[Int($0)]) } : []
     for (word, allowed) in mask.enumerated() where allowed != .max {
-      let first = word * 64
-      for token in first..<max(first, min(first + 64, scores.count))
-      where allowed >> UInt64(token - first) & 1 == 0 {
-        scores[token] = -.infinity
+      guard word * 64 < scores.count else { break }
+      let range = word * 64..<min(word * 64 + 64, scores.count)
+      if allowed == 0 {
+        for token in range { scores[token] = -.infinity }
+      } else {
+        var barred = ~allowed
+        while barred != 0 {
+          let token = range.lowerBound + barred.trailingZeroBitCount
+          guard token < range.upperBound else { break }
+          scores[token] = -.infinity
+          barred &= barred - 1
+        }
       }
     }
     for (token, score) in kept { scores[Int(token)] = score }
   }
 
   private func mask(of state: Int32) -> [UInt64] {
-    if let mask = masks[state] { return mask }
-    let mask = automaton.mask(of: table, from: state, words: maskWords)
-    masks[state] = mask
-    return mask
+    if let known = maskOfState[state] { return masks[known] }
+    let key = hasShortTokens ? automaton.key(of: state) : [state]
+    let index = maskOfKey[key] ?? masks.count
+    if index == masks.count {
+      masks.append(automaton.mask(of: table, from: state, words: maskWords))
+      maskOfKey[key] = index
+      keyMembers += key.count
+    }
+    maskOfState[state] = index
+    return masks[index]
   }
 }

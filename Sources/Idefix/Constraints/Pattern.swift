@@ -24,6 +24,17 @@ package indirect enum Pattern: Sendable, Equatable {
     .repeated(pattern, minimum: 0, maximum: 1)
   }
 
+  /// Whether the empty text matches.
+  package var isNullable: Bool {
+    switch self {
+    case .empty: true
+    case .scalars: false
+    case .sequence(let items): items.allSatisfy(\.isNullable)
+    case .choice(let options): options.contains(where: \.isNullable)
+    case .repeated(let item, let minimum, _): minimum == 0 || item.isNullable
+    }
+  }
+
   /// Every scalar value there is.
   package static let allScalars: [ClosedRange<UInt32>] = [0...0xd7ff, 0xe000...0x10_ffff]
 

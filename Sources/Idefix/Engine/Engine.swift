@@ -57,6 +57,9 @@ public final class Engine: Sendable {
   ) async throws -> Engine {
     let counters = EngineCounters()
     let exit = ExitSignal()
+    let tokenizer = parts.preparer.renderer.tokenizer
+    let tokenTable = SharedTokenTable(tokenizer.vocabulary)
+    Task(executorPreference: PreparationExecutor.shared) { tokenTable.prepare() }
     let (mailbox, residency) = try await withCheckedThrowingContinuation {
       (continuation: CheckedContinuation<(Mailbox, WeightResidency), any Error>) in
       let thread = Thread {
@@ -66,7 +69,8 @@ public final class Engine: Sendable {
           let mailbox = Mailbox(cancellation: model.cancellation)
           let loop = EngineLoop(
             model: model,
-            tokenizer: parts.preparer.renderer.tokenizer,
+            tokenizer: tokenizer,
+            tokenTable: tokenTable,
             options: parts.options,
             mailbox: mailbox,
             counters: counters

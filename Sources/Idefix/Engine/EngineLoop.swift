@@ -14,8 +14,9 @@ final class EngineLoop {
   let special: SpecialTokens
   let counters: EngineCounters
   private let mailbox: Mailbox
+  private let tokenTable: SharedTokenTable
   private lazy var constraints = ConstraintCache(
-    table: TokenTable(reporter.vocabulary),
+    table: tokenTable.value,
     vocabularySize: model.vocabularySize
   )
   /// The tokens that end an answer and that the model can produce.
@@ -26,11 +27,13 @@ final class EngineLoop {
   init(
     model: any ForwardModel,
     tokenizer: Tokenizer,
+    tokenTable: SharedTokenTable,
     options: EngineOptions,
     mailbox: Mailbox,
     counters: EngineCounters
   ) {
     self.model = model
+    self.tokenTable = tokenTable
     self.mailbox = mailbox
     self.counters = counters
     reporter = TokenReporter(vocabulary: tokenizer.vocabulary)

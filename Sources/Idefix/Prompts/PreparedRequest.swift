@@ -53,10 +53,10 @@ package struct CompiledConstraint: Sendable {
   /// The answers that are allowed.
   package let automaton: ByteAutomaton
 
-  /// Compiles a constraint; throws if it is not supported or too large.
-  package init(_ constraint: Constraint) throws(EngineError) {
+  /// Compiles a constraint for tokens of up to `horizon` bytes; throws if it is not supported or too large.
+  package init(_ constraint: Constraint, horizon: Int) throws(EngineError) {
     self.constraint = constraint
-    automaton = try constraint.automaton()
+    automaton = try constraint.automaton(horizon: horizon)
   }
 }
 

@@ -86,7 +86,10 @@ package struct RequestPreparer: Sendable {
     )
     prepared.count = request.count
     prepared.beams = request.beams
-    if let constraint = request.constraint { prepared.constraint = try .init(constraint) }
+    if let constraint = request.constraint {
+      let horizon = renderer.tokenizer.vocabulary.longestText
+      prepared.constraint = try CompiledConstraint(constraint, horizon: horizon)
+    }
     prepared.badWords = sampling.badWords.flatMap(tokenizations)
     prepared.promptLogprobs = request.promptLogprobs
     prepared.usesPrefixCache = request.usesPrefixCache && options.prefixCache
