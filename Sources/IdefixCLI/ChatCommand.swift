@@ -138,6 +138,7 @@ struct ChatCommand: Subcommand {
       Terminal.write("\n")
       guard result != nil || !text.isEmpty else { throw CancellationError() }
       conversation.hear(text, result: result)
+      guard result != nil else { return tell("Stopped; the answer stays as far as it came.") }
       if let line = conversation.status(limit: engine.info.contextTokens) { tell(line) }
     } catch is CancellationError {
       conversation.dropQuestion()
