@@ -16,7 +16,7 @@ struct PlanCommand: Subcommand {
     discussion: """
       For an .idfx file, or for a checkpoint folder and the recipe it would be converted with. With a budget \
       that does not hold all weights, the rest is read anew for every token or image: the token rate is \
-      forecast from rates of disk, decoder and products that are measured on the file in a moment.
+      forecast from the rate of the disk and a pass over some of the weights, measured in a moment.
 
       Example: idefix plan ./idefics-9b-instruct --recipe q4 --memory 6G --context 2048
       """

@@ -8,7 +8,7 @@ struct PlanReport: Encodable {
   struct Forecast: Encodable {
     let diskBytesPerSecond: Double?
     let decodedBytesPerSecond: Double
-    let memoryBytesPerSecond: Double
+    let passBytesPerSecond: Double
     let fitsPageCache: Bool
     let secondsPerToken: Double
     let secondsPerImage: Double
@@ -16,7 +16,7 @@ struct PlanReport: Encodable {
     init(_ forecast: StreamForecast, _ plan: ResidencyPlan) {
       diskBytesPerSecond = forecast.rates.diskBytesPerSecond
       decodedBytesPerSecond = forecast.rates.decodedBytesPerSecond
-      memoryBytesPerSecond = forecast.memoryBytesPerSecond
+      passBytesPerSecond = forecast.passBytesPerSecond
       fitsPageCache = forecast.fitsPageCache
       secondsPerToken = forecast.secondsPerPass(plan)
       secondsPerImage = forecast.secondsPerImage(plan)
@@ -127,7 +127,7 @@ extension PlanReport.Forecast {
       diskBytesPerSecond.map { "disk \(ByteCount(Int($0)))/s" },
       fitsPageCache ? "which the page cache spares after the first pass" : nil,
       "decoder \(ByteCount(Int(decodedBytesPerSecond)))/s",
-      "memory \(ByteCount(Int(memoryBytesPerSecond)))/s",
+      "a pass \(ByteCount(Int(passBytesPerSecond)))/s of all weights",
     ]
     return "forecast: \(Rate.perToken(secondsPerToken)), "
       + "an image takes \(Rate.seconds(secondsPerImage)) longer than computing it ("

@@ -1,5 +1,6 @@
 import IdeficsModel
 import Testing
+import WeightFiles
 
 /// What a budget makes of the weights.
 @Suite struct ResidencyPlanTests {
@@ -88,5 +89,31 @@ import Testing
       MemoryDivision(budget: allBytes + 3000, weights: inventory, needs: needs)
     )
     #expect(rich.cacheBytes == 2000 && !rich.residency.isStreaming)
+  }
+
+  @Test func forecastsWaitForTheSlowerOfDiskAndProcessors() throws {
+    let plan = try #require(ResidencyPlan(inventory, room: allBytes - 3000))
+    #expect(plan.bytesPerPass > 0 && plan.bytesPerImage > 0)
+    // Every section of text but the embedding, of which a pass reads rows.
+    let text = inventory.parts.filter { !$0.section.isOfImages && $0.section != .embedding }
+    let passSeconds = Double(text.reduce(0) { $0 + $1.bytes }) / 1000
+    let imageSeconds = Double(plan.bytesPerImage) / 50
+    let cases: [(disk: Double?, fits: Bool)] = [
+      (1e9, false), (0.5, true), (0.5, false), (nil, false),
+    ]
+    for (disk, fits) in cases {
+      let rates = StreamRates(diskBytesPerSecond: disk, decodedBytesPerSecond: 50, threads: 2)
+      let forecast = StreamForecast(
+        rates: rates,
+        imageRates: rates,
+        passBytesPerSecond: 1000,
+        fitsPageCache: fits
+      )
+      let isSlow = disk == 0.5 && !fits
+      let pass = isSlow ? Double(plan.storedBytesPerPass) / 0.5 : passSeconds
+      let image = isSlow ? Double(plan.storedBytesPerImage) / 0.5 : imageSeconds
+      #expect(abs(forecast.secondsPerPass(plan) - pass) < 1e-9 * pass)
+      #expect(abs(forecast.secondsPerImage(plan) - image) < 1e-9 * image)
+    }
   }
 }

@@ -86,6 +86,10 @@ import WeightFiles
         let budget = least + weights * share / 8
         let engine = try await Engine.load(from: path, options: options(budget))
         #expect(try await answers(engine) == expected, "budget \(budget)")
+        if engine.residency.isStreaming {
+          let forecast = try #require(engine.residency.secondsPerToken)
+          #expect(forecast > 0 && forecast < 10)
+        }
         streamed.insert(
           engine.residency.streamedBytesPerPass + engine.residency.streamedBytesPerImage
         )
