@@ -61,4 +61,16 @@ import Testing
     for _ in 0..<20 { drafter.record(drafted: 8, accepted: 8, tokenShare: 0.01) }
     #expect(drafter.draft(limit: 100, tokenShare: 0.01) == Array(0..<8))
   }
+
+  /// A draft may be longer than what is repeated.
+  @Test(arguments: [[4], [5, 6], [1, 2, 3, 4, 5]] as [[Int32]])
+  func shortRepetitionsGoOn(period: [Int32]) {
+    var drafter = Drafter(prompt: [])
+    for _ in 0..<6 { for token in period { drafter.append(token) } }
+    for _ in 0..<20 { drafter.record(drafted: 8, accepted: 8, tokenShare: 0.01) }
+    #expect(
+      drafter.draft(limit: 100, tokenShare: 0.01) == (0..<8).map { period[$0 % period.count] }
+    )
+    #expect(drafter.draft(limit: 3, tokenShare: 0.01).count == 3)
+  }
 }

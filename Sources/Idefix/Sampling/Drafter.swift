@@ -55,7 +55,9 @@ package struct Drafter: Sendable {
       if rate > bestRate { (best, bestRate) = (count, rate) }
     }
     if best == 0, wasted + share <= Self.allowance * spent { best = 1 }
-    return Array(tokens[place..<min(place + best, tokens.count)])
+    // Where the text has come round to here, it is taken to go round again.
+    let period = tokens.count - place
+    return (0..<best).map { tokens[place + $0 % period] }
   }
 
   /// Takes note of a step that verified `drafted` tokens, of which the first `accepted` held.
