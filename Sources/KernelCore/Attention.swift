@@ -329,8 +329,9 @@ func softmax<L: Lanes, F: FloatFormat>(
   return sum.horizontalSum
 }
 
-/// Turns the scores of one query, page and head into weights in place, of which the first `seen`
-/// count; weights of int8 values absorb their scales. Returns the weights without these.
+/// Turns the scores of one query, page and head into weights in place, of which the first `seen` count.
+///
+/// Weights of int8 values absorb their scales; those returned have none.
 @inlinable @inline(__always)
 func weigh<L: Lanes, F: FloatFormat>(
   _: L.Type,
