@@ -118,7 +118,7 @@ func addHalves<L: Lanes, F: CodeFormat>(
   second.end(secondProducts, secondScale)
 }
 
-/// Fetches the codes 8 KiB ahead, and at each page of 4 KiB the first lines of the third page from here.
+/// Fetches the codes 7.5 KiB ahead, and at each page of 4 KiB the first lines of the fourth page from here.
 ///
 /// Processors foresee what comes in a page once it has been entered, but not the page. Fetching less far ahead, or
 /// the group scales too, or from two row tiles at a time, was slower.
@@ -126,11 +126,11 @@ func addHalves<L: Lanes, F: CodeFormat>(
 func fetchAhead<L: Lanes, F: CodeFormat>(_: L.Type, _: F.Type, _ codes: UnsafeRawPointer) {
   var line = 0
   while line < F.blockBytes {
-    L.prefetch(codes + (8192 + line))
+    L.prefetch(codes + (7680 + line))
     line += 64
   }
   if Int(bitPattern: codes) & 4095 < F.blockBytes {
-    L.prefetchFar(codes + 12288)
-    L.prefetchFar(codes + (12288 + 64))
+    L.prefetchFar(codes + 16384)
+    L.prefetchFar(codes + (16384 + 64))
   }
 }
