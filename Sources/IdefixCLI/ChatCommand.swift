@@ -56,7 +56,7 @@ struct ChatCommand: Subcommand {
       case .line(let line):
         history.append(line)
         do {
-          guard try await handle(ChatLine(line), conversation, engine) else { break loop }
+          guard try await handle(ChatLine(line), conversation, engine, editor) else { break loop }
         } catch {
           Terminal.writeError("\(error)\n")
         }
@@ -69,7 +69,8 @@ struct ChatCommand: Subcommand {
   private func handle(
     _ line: ChatLine,
     _ conversation: ChatConversation,
-    _ engine: Engine
+    _ engine: Engine,
+    _ editor: LineEditor
   ) async throws -> Bool {
     switch line {
     case .empty: break
@@ -91,10 +92,10 @@ struct ChatCommand: Subcommand {
       guard conversation.dropAnswer() else {
         throw CommandFailure(.usage, "There is no answer to make again.")
       }
-      try await answer(conversation, engine)
+      try await answer(conversation, engine, editor)
     case .text(let text):
       conversation.say(text)
-      try await answer(conversation, engine)
+      try await answer(conversation, engine, editor)
     case .unknown(let name):
       throw CommandFailure(.usage, "There is no command /\(name); /help lists them.")
     case .incomplete(let name):
@@ -110,7 +111,11 @@ struct ChatCommand: Subcommand {
   /// Streams the answer to the conversation so far; Ctrl-C ends it and keeps what there is.
   ///
   /// Without an answer the question is taken back, its images wait for the next message again.
-  private func answer(_ conversation: ChatConversation, _ engine: Engine) async throws {
+  private func answer(
+    _ conversation: ChatConversation,
+    _ engine: Engine,
+    _ editor: LineEditor
+  ) async throws {
     let request = GenerationRequest(prompt: try conversation.prompt(), sampling: sampling.options)
     let quiet = model.quiet
     let work = Task { () -> (String, GenerationResult?) in
@@ -132,7 +137,11 @@ struct ChatCommand: Subcommand {
       return (text, nil)
     }
     let interrupts = InterruptHandler { work.cancel() }
-    defer { interrupts.restore() }
+    let showInput = editor.hideInput()
+    defer {
+      showInput()
+      interrupts.restore()
+    }
     do {
       let (text, result) = try await work.value
       Terminal.write("\n")

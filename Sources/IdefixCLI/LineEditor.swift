@@ -68,6 +68,18 @@ final class LineEditor {
     }
   }
 
+  /// Keeps what is typed from showing until the result is called.
+  ///
+  /// The next `read` gets it. Ctrl-C interrupts meanwhile.
+  func hideInput() -> () -> Void {
+    var saved = termios()
+    guard isTerminal, tcgetattr(STDIN_FILENO, &saved) == 0 else { return {} }
+    var hidden = saved
+    hidden.c_lflag &= ~tcflag_t(ICANON | ECHO)
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &hidden)
+    return { withUnsafePointer(to: saved) { _ = tcsetattr(STDIN_FILENO, TCSADRAIN, $0) } }
+  }
+
   // MARK: Keys
 
   private enum Key {
