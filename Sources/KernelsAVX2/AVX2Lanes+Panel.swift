@@ -10,7 +10,7 @@ import KernelCore
 extension AVX2Lanes {
   // With fewer tokens widening costs more than it saves.
   @inline(__always)
-  static var panelTokens: Int { 18 }
+  static var panelTokens: Int { 12 }
 
   @inline(__always)
   static var panelUnit: Int { 6 }
