@@ -41,6 +41,8 @@ public struct QuantizeArguments {
 public struct TokenTiles {
   /// Most tokens of a tile, where nothing else is said.
   @inlinable public static var limit: Int { 12 }
+  /// Number of tiles.
+  @usableFromInline let count: Int
   /// Tokens of each wide tile.
   public let width: Int
   /// Number of wide tiles; they come first.
@@ -51,15 +53,16 @@ public struct TokenTiles {
   /// Tiles for `tokens` tokens, at most `limit` to a tile, that differ by one token at most.
   @inlinable @inline(__always)
   public init(_ tokens: Int, limit: Int = Self.limit) {
-    let tiles = max(1, (tokens + limit - 1) / limit)
-    width = max(1, (tokens + tiles - 1) / tiles)
+    count = max(1, (tokens + limit - 1) / limit)
+    width = max(1, (tokens + count - 1) / count)
     narrow = max(1, width - 1)
-    wideTiles = tokens - tiles * (width - 1)
+    wideTiles = tokens - count * (width - 1)
   }
 
   /// Tiles of `width` tokens, then one of what is left.
   @inlinable @inline(__always)
   init(_ tokens: Int, width: Int) {
+    count = max(1, (tokens + width - 1) / width)
     self.width = width
     wideTiles = tokens / width
     narrow = max(1, tokens % width)

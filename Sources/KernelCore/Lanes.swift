@@ -96,9 +96,6 @@ public protocol Lanes: ProductLanes {
   static var panelUnit: Int { get }
   /// Whether these tiles are of about the same width; else all but the last have `panelUnit` tokens.
   static var hasEvenPanels: Bool { get }
-  /// Row tiles of a panel, which shares the first-level cache with the activations of `panelUnit` tokens:
-  /// at most `LinearScratch.rowTiles`.
-  static var panelRowTiles: Int { get }
   /// Turns 32 int8 codes into the record that `multiplyPanel` reads.
   static func completePanel(_ record: UnsafeMutableRawPointer)
   /// Unpacks weights into a panel, in a form of the instruction set's own.
@@ -107,8 +104,13 @@ public protocol Lanes: ProductLanes {
     _ source: PanelSource,
     _ panel: UnsafeMutableRawPointer
   )
-  /// Adds the products of a panel with all tokens to their sums.
-  static func multiplyPanel(_ a: LinearArguments, _ source: PanelSource, _ tokens: PanelTokens)
+  /// Adds the products of a panel with all tokens, tile by tile, to their sums.
+  static func multiplyPanel(
+    _ a: LinearArguments,
+    _ source: PanelSource,
+    _ tokens: PanelTokens,
+    _ ahead: PanelAhead
+  )
 }
 
 extension Lanes {
@@ -131,9 +133,6 @@ extension Lanes {
   /// Tiles of one token.
   @inlinable @inline(__always)
   public static var hasEvenPanels: Bool { false }
-  /// No tokens take a panel.
-  @inlinable @inline(__always)
-  public static var panelRowTiles: Int { 1 }
   /// Same as `complete`.
   @inlinable @inline(__always)
   public static func completePanel(_ record: UnsafeMutableRawPointer) { complete(record) }
@@ -149,7 +148,8 @@ extension Lanes {
   public static func multiplyPanel(
     _ a: LinearArguments,
     _ source: PanelSource,
-    _ tokens: PanelTokens
+    _ tokens: PanelTokens,
+    _ ahead: PanelAhead
   ) {}
 }
 

@@ -15,7 +15,7 @@ public struct LinearScratch {
   /// Bytes of a row tile in a panel: 256 k of 16 rows as int16.
   @inlinable public static var panelBytes: Int { ActivationRecord.scaleBlock * 32 }
   @inlinable static var panelOffset: Int { (1 + rowTiles) * TokenTiles.limit * 64 }
-  @inlinable static var sumsOffset: Int { panelOffset + rowTiles * panelBytes }
+  @inlinable static var sumsOffset: Int { panelOffset + PanelSource.mostRowTiles * panelBytes }
 
   /// First byte.
   @usableFromInline let base: UnsafeMutableRawPointer
@@ -33,7 +33,7 @@ public struct LinearScratch {
     (base + (1 + index) * TokenTiles.limit * 64).assumingMemoryBound(to: Float.self)
   }
 
-  /// The panel of the row tiles of a group.
+  /// The panel at hand.
   @inlinable @inline(__always)
   var panel: UnsafeMutableRawPointer { base + Self.panelOffset }
 

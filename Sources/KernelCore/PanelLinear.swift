@@ -2,39 +2,32 @@
 
 import Tensors
 
-/// What a panel holds: up to 256 k of some row tiles.
+/// What a panel holds: up to 256 k of one row tile or two.
 public struct PanelSource {
+  /// Most row tiles: what shares the first-level cache with the activations of a tile of tokens.
+  @inlinable public static var mostRowTiles: Int { 2 }
+  /// Floats from the sums of a token to those of the next.
+  @inlinable public static var sumsStride: Int { mostRowTiles * 16 }
+
   /// First row tile.
   public let tile: Int
-  /// Number of row tiles, at most `Lanes.panelRowTiles`.
+  /// Number of row tiles.
   public let rowTiles: Int
   /// First record of the k: a multiple of 8.
   public let record: Int
   /// Number of records, 1...8.
   public let count: Int
-  /// First row tile of the panel that follows.
-  public let nextTile: Int
-  /// First record of the panel that follows.
-  public let nextRecord: Int
-  /// Floats from the sums of a token to those of the next: an even number of row tiles.
-  @inlinable @inline(__always)
-  public var sumsStride: Int { Self.sumsStride(rowTiles) }
 
   @inlinable @inline(__always)
-  init(tile: Int, rowTiles: Int, record: Int, count: Int, nextTile: Int, nextRecord: Int) {
+  init(tile: Int, rowTiles: Int, record: Int, count: Int) {
     self.tile = tile
     self.rowTiles = rowTiles
     self.record = record
     self.count = count
-    self.nextTile = nextTile
-    self.nextRecord = nextRecord
   }
-
-  @inlinable @inline(__always)
-  static func sumsStride(_ rowTiles: Int) -> Int { (rowTiles + 1) / 2 * 32 }
 }
 
-/// The tokens beside a panel: in tiles, see `TokenTiles`.
+/// Tokens beside a panel: all of them, or a tile, see `TokenTiles`.
 public struct PanelTokens {
   /// The panel.
   public let panel: UnsafeRawPointer
@@ -62,16 +55,78 @@ public struct PanelTokens {
     self.sums = sums
   }
 
-  /// `count` tokens from `first` on, where a tile begins.
+  /// Calls `body` for each tile, and fetches what the next panel is made of beside the last ones.
   @inlinable @inline(__always)
-  public func tile(_ first: Int, _ count: Int, of source: PanelSource) -> PanelTokens {
-    PanelTokens(
-      panel: panel,
-      count: count,
-      x: x + first * source.count * ActivationRecord.bytes,
-      scales: scales + first,
-      sums: sums + first * source.sumsStride
-    )
+  public func forEachTile<L: Lanes>(
+    _: L.Type,
+    of source: PanelSource,
+    _ ahead: PanelAhead,
+    _ body: (PanelTokens) -> Void
+  ) {
+    let tiles = TokenTiles(L.self, quantized: count)
+    var ahead = ahead
+    var left = tiles.count
+    var first = 0
+    while first < count {
+      ahead.fetch(L.self, tiles: left)
+      let tokens = tiles.count(at: first)
+      body(
+        PanelTokens(
+          panel: panel,
+          count: tokens,
+          x: x + first * source.count * ActivationRecord.bytes,
+          scales: scales + first,
+          sums: sums + first * PanelSource.sumsStride
+        )
+      )
+      first += tokens
+      left -= 1
+    }
+  }
+}
+
+/// What the next panel is made of, fetched while the last tokens of this one pass: when it is filled, no load
+/// waits, and what is fetched late enough is still in the first-level cache.
+public struct PanelAhead {
+  /// Next line of the codes of a row tile.
+  @usableFromInline var codes: UnsafeRawPointer
+  /// Lines of this row tile that are left.
+  @usableFromInline var left: Int
+  /// Lines of a row tile.
+  @usableFromInline let lines: Int
+  /// Lines that are left.
+  @usableFromInline var total: Int
+  /// Lines for each tile of tokens.
+  @usableFromInline let share: Int
+  /// Bytes from the last line of a row tile to the first of the next.
+  @usableFromInline let step: Int
+
+  /// For as many row tiles and k as `source` has, from row tile `tile` and record `record` on, beside `tiles` tiles of
+  /// tokens.
+  @inlinable @inline(__always)
+  init(_ a: LinearArguments, _ source: PanelSource, _ tile: Int, _ record: Int, tiles: Int) {
+    let blockBytes = a.tileBytes / (a.columns / ActivationRecord.count)
+    codes = a.codes + tile * a.tileBytes + record * blockBytes
+    lines = source.count * blockBytes / 64
+    left = lines
+    total = lines * source.rowTiles
+    share = max(12, (total + tiles - 1) / tiles)
+    step = a.tileBytes - lines * 64
+  }
+
+  /// Fetches the share of a tile of tokens, of which `tiles` are left, if it is time.
+  @inlinable @inline(__always)
+  mutating func fetch<L: Lanes>(_: L.Type, tiles: Int) {
+    guard tiles * share <= total else { return }
+    for _ in 0..<min(share, total) {
+      L.prefetch(codes)
+      codes += 64
+      left -= 1
+      guard left == 0 else { continue }
+      codes += step
+      left = lines
+    }
+    total -= min(share, total)
   }
 }
 
@@ -91,6 +146,8 @@ func panelTiles<L: Lanes>(
   let records = a.columns / ActivationRecord.count
   let blocks = (a.columns + ActivationRecord.scaleBlock - 1) / ActivationRecord.scaleBlock
   let recordsInBlock = ActivationRecord.scaleBlock / ActivationRecord.count
+  let tiles = TokenTiles(L.self, quantized: a.tokens)
+  let stride = PanelSource.sumsStride
   var group = lower
   while group < upper {
     let end = min(group + LinearScratch.panelRowTiles, upper)
@@ -102,18 +159,19 @@ func panelTiles<L: Lanes>(
       let count = min(recordsInBlock, records - record)
       var tile = group
       while tile < end {
-        let rowTiles = min(L.panelRowTiles, end - tile)
+        let rowTiles = min(PanelSource.mostRowTiles, end - tile)
+        let source = PanelSource(tile: tile, rowTiles: rowTiles, record: record, count: count)
+        L.fillPanel(a, source, scratch.panel)
+        // Next come the other row tiles of the group, then its next 256 k, then the next group.
         let isLast = tile + rowTiles == end
         let isLastBlock = block == blocks - 1
-        let source = PanelSource(
-          tile: tile,
-          rowTiles: rowTiles,
-          record: record,
-          count: count,
-          nextTile: isLast ? (isLastBlock ? end : group) : tile + rowTiles,
-          nextRecord: isLast ? (isLastBlock ? 0 : record + recordsInBlock) : record
+        let ahead = PanelAhead(
+          a,
+          source,
+          isLast && !isLastBlock ? group : tile + rowTiles,
+          isLast ? (isLastBlock ? 0 : record + recordsInBlock) : record,
+          tiles: tiles.count
         )
-        L.fillPanel(a, source, scratch.panel)
         let place = PackedPlace(true, block, 0, tokens: a.tokens, 0, records, blocks)
         let tokens = PanelTokens(
           panel: scratch.panel,
@@ -122,7 +180,7 @@ func panelTiles<L: Lanes>(
           scales: a.activationScales + place.scale,
           sums: scratch.sums(tile - group, tokens: a.tokens)
         )
-        L.multiplyPanel(a, source, tokens)
+        L.multiplyPanel(a, source, tokens, ahead)
         tile += rowTiles
       }
     }
@@ -130,11 +188,10 @@ func panelTiles<L: Lanes>(
     while first < a.tokens {
       let tokens = min(32, a.tokens - first)
       for tile in group..<end {
-        let index = (tile - group) / L.panelRowTiles * L.panelRowTiles
-        let stride = PanelSource.sumsStride(min(L.panelRowTiles, end - group - index))
-        let sums = scratch.sums(index, tokens: a.tokens) + first * stride
-        let column = (tile - group - index) * 16
-        finishTile(L.self, a, tile, first, tokens, sums + column, stride: stride)
+        let column = (tile - group) % PanelSource.mostRowTiles
+        let sums = scratch.sums(tile - group - column, tokens: a.tokens)
+        let floats = sums + (first * stride + column * 16)
+        finishTile(L.self, a, tile, first, tokens, floats, stride: stride)
       }
       first += tokens
     }

@@ -14,7 +14,7 @@ enum UnpackedPanel {
   static var lineBytes: Int { 128 }
 }
 
-/// Unpacks up to 256 k of two row tiles, or of more, two by two.
+/// Unpacks up to 256 k of two row tiles.
 @inlinable @inline(__always)
 public func fillUnpackedPanel<L: Lanes>(
   _: L.Type,
@@ -39,11 +39,11 @@ func fillUnpackedPanel<L: Lanes, F: CodeFormat>(
 ) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
   let table = withUnsafePointer(to: a.codebook) { L.table(UnsafeRawPointer($0)) }
   let twosInGroup = 4 / F.groups
-  for place in 0..<((source.rowTiles + 1) / 2 * 2) {
+  for place in 0..<2 {
     let tile = source.tile + min(place, source.rowTiles - 1)
     var codes = a.codes + tile * a.tileBytes + source.record * F.blockBytes
     var scales = a.groupScales + (tile * a.groups + source.record * F.groups) * 16
-    var out = panel + (place / 2 * 2 * LinearScratch.panelBytes + place % 2 * 64)
+    var out = panel + place * 64
     for _ in 0..<source.count {
       for group in 0..<F.groups {
         out.storeBytes(of: L.groupScale(scales + group * 16), as: SIMD16<Int32>.self)
@@ -63,65 +63,19 @@ func fillUnpackedPanel<L: Lanes, F: CodeFormat>(
   }
 }
 
-/// Adds the products of a panel with all tokens, six at a time, to their sums.
+/// Adds the products of a panel with all tokens, up to six at a time, to their sums.
 @inlinable @inline(__always)
 public func multiplyUnpackedPanel<L: Lanes>(
   _: L.Type,
   _ a: LinearArguments,
   _ source: PanelSource,
-  _ tokens: PanelTokens
+  _ tokens: PanelTokens,
+  _ ahead: PanelAhead
 ) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
-  var ahead = PanelAhead(a, source, tokens.count)
-  for pair in 0..<((source.rowTiles + 1) / 2) {
-    if a.encoding == .q4g16 {
-      multiplyUnpackedPanel(L.self, FourBitGroup16.self, source, tokens, pair, &ahead)
-    } else {
-      multiplyUnpackedPanel(L.self, FourBitGroup32.self, source, tokens, pair, &ahead)
-    }
-  }
-}
-
-/// What the next panel is made of, fetched while the last tokens of this one pass: when it is filled, no load
-/// waits, and what is fetched late enough is still in the first-level cache.
-@usableFromInline
-struct PanelAhead {
-  /// Next line of the codes of a row tile.
-  @usableFromInline var codes: UnsafeRawPointer
-  /// Lines of this row tile that are left.
-  @usableFromInline var left: Int
-  /// Lines of a row tile.
-  @usableFromInline let lines: Int
-  /// Lines that are left.
-  @usableFromInline var total: Int
-  /// Lines for each tile of tokens.
-  @usableFromInline let share: Int
-  /// Bytes from the last line of a row tile to the first of the next.
-  @usableFromInline let step: Int
-
-  @inlinable @inline(__always)
-  init(_ a: LinearArguments, _ source: PanelSource, _ tokens: Int) {
-    let blockBytes = a.tileBytes / (a.columns / ActivationRecord.count)
-    codes = a.codes + source.nextTile * a.tileBytes + source.nextRecord * blockBytes
-    lines = source.count * blockBytes / 64
-    left = lines
-    total = lines * source.rowTiles
-    share = max(12, (total * 6 + tokens - 1) / tokens)
-    step = a.tileBytes - lines * 64
-  }
-
-  /// Fetches the share of a tile of tokens, of which `tiles` are left, if it is time.
-  @inlinable @inline(__always)
-  mutating func fetch<L: Lanes>(_: L.Type, tiles: Int) {
-    guard tiles * share <= total else { return }
-    for _ in 0..<min(share, total) {
-      L.prefetch(codes)
-      codes += 64
-      left -= 1
-      guard left == 0 else { continue }
-      codes += step
-      left = lines
-    }
-    total -= min(share, total)
+  if a.encoding == .q4g16 {
+    multiplyUnpackedPanel(L.self, FourBitGroup16.self, source, tokens, ahead)
+  } else {
+    multiplyUnpackedPanel(L.self, FourBitGroup32.self, source, tokens, ahead)
   }
 }
 
@@ -131,24 +85,18 @@ func multiplyUnpackedPanel<L: Lanes, F: CodeFormat>(
   _: F.Type,
   _ source: PanelSource,
   _ tokens: PanelTokens,
-  _ pair: Int,
-  _ ahead: inout PanelAhead
+  _ ahead: PanelAhead
 ) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
   typealias T = TwoTiles<L>
-  let tiles = TokenTiles(L.self, quantized: tokens.count)
-  var first = 0
-  while first < tokens.count {
-    ahead.fetch(L.self, tiles: (tokens.count - first + 5) / 6)
-    let tile = tokens.tile(first, tiles.count(at: first), of: source)
+  tokens.forEachTile(L.self, of: source, ahead) { tile in
     switch tile.count {
-    case 1: multiplyUnpackedPanel(OneToken<T>.self, F.self, source, tile, pair)
-    case 2: multiplyUnpackedPanel(TwoTokens<T>.self, F.self, source, tile, pair)
-    case 3: multiplyUnpackedPanel(ThreeTokens<T>.self, F.self, source, tile, pair)
-    case 4: multiplyUnpackedPanel(FourTokens<T>.self, F.self, source, tile, pair)
-    case 5: multiplyUnpackedPanel(FiveTokens<T>.self, F.self, source, tile, pair)
-    default: multiplyUnpackedPanel(SixTokens<T>.self, F.self, source, tile, pair)
+    case 1: multiplyUnpackedPanel(OneToken<T>.self, F.self, source, tile)
+    case 2: multiplyUnpackedPanel(TwoTokens<T>.self, F.self, source, tile)
+    case 3: multiplyUnpackedPanel(ThreeTokens<T>.self, F.self, source, tile)
+    case 4: multiplyUnpackedPanel(FourTokens<T>.self, F.self, source, tile)
+    case 5: multiplyUnpackedPanel(FiveTokens<T>.self, F.self, source, tile)
+    default: multiplyUnpackedPanel(SixTokens<T>.self, F.self, source, tile)
     }
-    first += tile.count
   }
 }
 
@@ -158,11 +106,10 @@ func multiplyUnpackedPanel<S: TokenSums, T: Lanes, F: CodeFormat>(
   _: S.Type,
   _: F.Type,
   _ source: PanelSource,
-  _ tile: PanelTokens,
-  _ pair: Int
+  _ tile: PanelTokens
 ) where S.L == TwoTiles<T>, T.Weights == SIMD16<UInt32>, T.GroupScale == SIMD16<Int32> {
   var totals = S.zero
-  var line = tile.panel + pair * 2 * LinearScratch.panelBytes
+  var line = tile.panel
   var x = tile.x
   for _ in 0..<source.count {
     var correction = ActivationRecord.supplement
@@ -180,7 +127,7 @@ func multiplyUnpackedPanel<S: TokenSums, T: Lanes, F: CodeFormat>(
     }
     x += S.count * ActivationRecord.bytes
   }
-  totals.addProducts(tile.scales, tile.sums + pair * 32, stride: source.sumsStride)
+  totals.addProducts(tile.scales, tile.sums, stride: PanelSource.sumsStride)
 }
 
 /// The vectors of two row tiles at `p`.

@@ -15,9 +15,6 @@ extension AVX2Lanes {
   @inline(__always)
   static var panelUnit: Int { 6 }
 
-  @inline(__always)
-  static var panelRowTiles: Int { 2 }
-
   /// Turns 32 int8 codes into 32 int16 in the order of the pairs.
   @inline(__always)
   static func completePanel(_ record: UnsafeMutableRawPointer) {
@@ -35,15 +32,20 @@ extension AVX2Lanes {
   }
 
   @inline(__always)
-  static func multiplyPanel(_ a: LinearArguments, _ source: PanelSource, _ tokens: PanelTokens) {
-    for index in 0..<source.rowTiles {
-      var first = 0
-      while tokens.count - first >= 6 {
-        sixTokens(tokens.tile(first, 6, of: source), source, index)
-        first += 6
+  static func multiplyPanel(
+    _ a: LinearArguments,
+    _ source: PanelSource,
+    _ tokens: PanelTokens,
+    _ ahead: PanelAhead
+  ) {
+    tokens.forEachTile(Self.self, of: source, ahead) { tile in
+      for index in 0..<source.rowTiles {
+        if tile.count == 6 {
+          sixTokens(tile, source, index)
+        } else {
+          for token in 0..<tile.count { oneToken(tile, source, index, token) }
+        }
       }
-      let tile = tokens.tile(first, tokens.count - first, of: source)
-      for token in 0..<tile.count { oneToken(tile, source, index, token) }
     }
   }
 
@@ -74,13 +76,6 @@ extension AVX2Lanes {
     var scales = a.groupScales + (tile * a.groups + source.record * groups) * 16
     var out = panel
     for _ in 0..<source.count {
-      // The next row tiles are wanted when all tokens have passed.
-      var line = 0
-      while line < blockBytes {
-        prefetch(codes + (source.rowTiles * a.tileBytes + line))
-        line += 64
-      }
-      prefetch(scales + source.rowTiles * a.groups * 16)
       for half in 0..<2 {
         let source = codes + half * 32
         let target = out + half * 32
@@ -146,7 +141,7 @@ extension AVX2Lanes {
       }
       record += tile.count * ActivationRecord.bytes
     }
-    let sums = tile.sums + (token * source.sumsStride + index * 16)
+    let sums = tile.sums + (token * PanelSource.sumsStride + index * 16)
     finish(low, high, tile.scales + token, sums)
   }
 
@@ -194,7 +189,7 @@ extension AVX2Lanes {
       record += 6 * ActivationRecord.bytes
     }
     let sums = tile.sums + index * 16
-    let stride = source.sumsStride
+    let stride = PanelSource.sumsStride
     finish(low0, high0, tile.scales, sums)
     finish(low1, high1, tile.scales + 1, sums + stride)
     finish(low2, high2, tile.scales + 2, sums + 2 * stride)

@@ -14,9 +14,6 @@ extension AVX512VNNILanes {
   static var hasEvenPanels: Bool { true }
 
   @inline(__always)
-  static var panelRowTiles: Int { 2 }
-
-  @inline(__always)
   static func fillPanel(
     _ a: LinearArguments,
     _ source: PanelSource,
@@ -26,7 +23,12 @@ extension AVX512VNNILanes {
   }
 
   @inline(__always)
-  static func multiplyPanel(_ a: LinearArguments, _ source: PanelSource, _ tokens: PanelTokens) {
-    multiplyUnpackedPanel(Self.self, a, source, tokens)
+  static func multiplyPanel(
+    _ a: LinearArguments,
+    _ source: PanelSource,
+    _ tokens: PanelTokens,
+    _ ahead: PanelAhead
+  ) {
+    multiplyUnpackedPanel(Self.self, a, source, tokens, ahead)
   }
 }
