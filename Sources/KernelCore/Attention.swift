@@ -142,15 +142,15 @@ func attend<L: Lanes, F: FloatFormat>(
     }
   }
   var page = 0
-  if L.holdsSixteenRows {
-    while page + 2 <= pageCount {
-      scoreTwoPages(L.self, F.self, a, unit, page, queries, scores + page * n * 16)
-      page += 2
-    }
-  }
   while page < pageCount {
-    scorePage(L.self, F.self, a, unit, page, queries, scores + page * n * 16)
-    page += 1
+    let isPair = L.holdsSixteenRows && page + 2 <= pageCount
+    let out = scores + page * n * 16
+    if isPair {
+      scorePages(L.self, F.self, a, unit, page, 2, queries, out)
+    } else {
+      scorePages(L.self, F.self, a, unit, page, 1, queries, out)
+    }
+    page += isPair ? 2 : 1
   }
   for query in 0..<n {
     let sum = softmax(
@@ -229,55 +229,36 @@ func attend<L: Lanes, F: FloatFormat>(
   }
 }
 
-/// Scaled scores of one page for all queries of a unit.
+/// Scaled scores of one page, or two, from `page` on for all queries of a unit; each query is read once for both.
 @inlinable @inline(__always)
-func scorePage<L: Lanes, F: FloatFormat>(
+func scorePages<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ a: AttentionArguments,
   _ unit: AttentionUnit,
   _ page: Int,
+  _ pages: Int,
   _ queries: UnsafePointer<Float>,
   _ scores: UnsafeMutablePointer<Float>
 ) {
   typealias V = SIMD16<Float>
   let g = a.geometry
   let n = unit.queries
-  var keys = a.base + Int(unit.pages[page]) * g.pageBytes + unit.head * g.headBytes
-  for query in 0..<n { V(repeating: 0).store(scores + query * 16) }
-  for chunk in 0..<(g.paddedDim / 16) {
-    multiplyRows(L.self, F.self, keys, F.bytes, queries + chunk * n * 16, n, scores)
-    keys += 16 * F.bytes
-  }
-  let factor = scoreFactor(L.self, F.self, a, Int(unit.pages[page]), unit.head)
-  for query in 0..<n { (V.load(scores + query * 16) * factor).store(scores + query * 16) }
-}
-
-/// `scorePage` for two pages, for which each query is read once.
-@inlinable @inline(__always)
-func scoreTwoPages<L: Lanes, F: FloatFormat>(
-  _: L.Type,
-  _: F.Type,
-  _ a: AttentionArguments,
-  _ unit: AttentionUnit,
-  _ page: Int,
-  _ queries: UnsafePointer<Float>,
-  _ scores: UnsafeMutablePointer<Float>
-) {
-  typealias V = SIMD16<Float>
-  let g = a.geometry
-  let n = unit.queries
-  let others = scores + n * 16
-  var keys = a.base + Int(unit.pages[page]) * g.pageBytes + unit.head * g.headBytes
-  var otherKeys = a.base + Int(unit.pages[page + 1]) * g.pageBytes + unit.head * g.headBytes
-  for query in 0..<(2 * n) { V(repeating: 0).store(scores + query * 16) }
+  let heads = a.base + unit.head * g.headBytes
+  var keys = heads + Int(unit.pages[page]) * g.pageBytes
+  var otherKeys = heads + Int(unit.pages[page + pages - 1]) * g.pageBytes
+  for query in 0..<(pages * n) { V(repeating: 0).store(scores + query * 16) }
   for chunk in 0..<(g.paddedDim / 16) {
     let q = queries + chunk * n * 16
-    multiplyRowPairs(L.self, F.self, keys, otherKeys, F.bytes, q, n, scores, others)
+    if pages == 2 {
+      multiplyRowPairs(L.self, F.self, keys, otherKeys, F.bytes, q, n, scores, scores + n * 16)
+    } else {
+      multiplyRows(L.self, F.self, keys, F.bytes, q, n, scores)
+    }
     keys += 16 * F.bytes
     otherKeys += 16 * F.bytes
   }
-  for place in 0..<2 {
+  for place in 0..<pages {
     let factor = scoreFactor(L.self, F.self, a, Int(unit.pages[page + place]), unit.head)
     for query in (place * n)..<((place + 1) * n) {
       (V.load(scores + query * 16) * factor).store(scores + query * 16)

@@ -14,35 +14,27 @@ func floatTiles<L: Lanes, F: FloatFormat>(
   let x =
     a.activations.assumingMemoryBound(to: Float.self) + pass.first * ((a.columns + 15) / 16) * 16
   var tile = lower
-  if L.holdsSixteenRows, pass.tokens > 1 {
-    while tile + 2 <= upper {
-      floatTilePair(L.self, F.self, a, tile, x, pass.tokens, pass.scratch, tile - lower)
-      tile += 2
-    }
-  }
   while tile < upper {
-    floatTile(
-      L.self,
-      F.self,
-      a.codes + tile * a.tileBytes,
-      a.columns,
-      x,
-      pass.tokens,
-      pass.scratch.floats(tile - lower)
-    )
-    tile += 1
+    let isPair = L.holdsSixteenRows && pass.tokens > 1 && tile + 2 <= upper
+    if isPair {
+      floatTile(L.self, F.self, a, tile, 2, x, pass.tokens, pass.scratch, tile - lower)
+    } else {
+      floatTile(L.self, F.self, a, tile, 1, x, pass.tokens, pass.scratch, tile - lower)
+    }
+    tile += isPair ? 2 : 1
   }
 }
 
-/// Products of row tiles `tile` and `tile + 1` with `tokens` tokens into floats `index` and `index + 1`.
+/// Products of one row tile, or two, from `tile` on with `tokens` tokens into floats `[token][16]` from number `index` on.
 ///
-/// Eight k of both stay in registers while tokens pass by: an activation is read once for both.
+/// Several k stay in registers while tokens pass by; an activation is read once for both row tiles.
 @inlinable @inline(__always)
-func floatTilePair<L: Lanes, F: FloatFormat>(
+func floatTile<L: Lanes, F: FloatFormat>(
   _: L.Type,
   _: F.Type,
   _ a: LinearArguments,
   _ tile: Int,
+  _ tiles: Int,
   _ activations: UnsafePointer<Float>,
   _ tokens: Int,
   _ scratch: LinearScratch,
@@ -50,31 +42,39 @@ func floatTilePair<L: Lanes, F: FloatFormat>(
 ) {
   typealias V = SIMD16<Float>
   let first = scratch.floats(index)
-  let second = scratch.floats(index + 1)
+  let second = scratch.floats(index + tiles - 1)
+  // What passes once comes from memory, what passes with more tokens from the second-level cache.
+  let distance = tiles == 1 ? 4096 : 2048
   var w = a.codes + tile * a.tileBytes
   var x = activations
-  for token in 0..<tokens {
-    V(repeating: 0).store(first + token * 16)
-    V(repeating: 0).store(second + token * 16)
+  for place in 0..<tiles {
+    let floats = scratch.floats(index + place)
+    for token in 0..<tokens { V(repeating: 0).store(floats + token * 16) }
   }
   for _ in 0..<(a.columns / 16) {
-    var line = 0
-    while line < 16 * F.bytes {
-      L.prefetch(w + (2048 + line))
-      L.prefetch(w + (a.tileBytes + 2048 + line))
-      line += 64
+    for place in 0..<tiles {
+      var line = 0
+      while line < 16 * F.bytes {
+        L.prefetch(w + (place * a.tileBytes + distance + line))
+        line += 64
+      }
     }
-    multiplyRowPairs(L.self, F.self, w, w + a.tileBytes, F.bytes, x, tokens, first, second)
+    if tiles == 2 {
+      multiplyRowPairs(L.self, F.self, w, w + a.tileBytes, F.bytes, x, tokens, first, second)
+    } else {
+      multiplyRows(L.self, F.self, w, F.bytes, x, tokens, first)
+    }
     w += 16 * F.bytes
     x += tokens * 16
   }
-  for k in 0..<(a.columns % 16) {
-    let row = F.load(L.self, w + k * F.bytes)
-    let other = F.load(L.self, w + (a.tileBytes + k * F.bytes))
-    for token in 0..<tokens {
-      let factor = V(repeating: x[token * 16 + k])
-      row.fma(factor, V.load(first + token * 16)).store(first + token * 16)
-      other.fma(factor, V.load(second + token * 16)).store(second + token * 16)
+  for place in 0..<tiles {
+    let floats = scratch.floats(index + place)
+    for k in 0..<(a.columns % 16) {
+      let row = F.load(L.self, w + (place * a.tileBytes + k * F.bytes))
+      for token in 0..<tokens {
+        let sum = V.load(floats + token * 16)
+        row.fma(V(repeating: x[token * 16 + k]), sum).store(floats + token * 16)
+      }
     }
   }
 }
@@ -168,42 +168,6 @@ func multiplyEightRowPairs<L: Lanes, F: FloatFormat>(
     other = o7.fma(f, other)
     sum.store(first + index * 16)
     other.store(second + index * 16)
-  }
-}
-
-/// Products of one row tile of `columns` k with `tokens` tokens into `floats [token][16]`.
-///
-/// Several k stay in registers while tokens pass by.
-@inlinable @inline(__always)
-func floatTile<L: Lanes, F: FloatFormat>(
-  _: L.Type,
-  _: F.Type,
-  _ weights: UnsafeRawPointer,
-  _ columns: Int,
-  _ activations: UnsafePointer<Float>,
-  _ tokens: Int,
-  _ floats: UnsafeMutablePointer<Float>
-) {
-  let whole = columns / 16
-  var w = weights
-  var x = activations
-  for token in 0..<tokens { SIMD16<Float>(repeating: 0).store(floats + token * 16) }
-  for _ in 0..<whole {
-    var line = 0
-    while line < 16 * F.bytes {
-      L.prefetch(w + (4096 + line))
-      line += 64
-    }
-    multiplyRows(L.self, F.self, w, F.bytes, x, tokens, floats)
-    w += 16 * F.bytes
-    x += tokens * 16
-  }
-  for k in 0..<(columns - whole * 16) {
-    let row = F.load(L.self, w + k * F.bytes)
-    for token in 0..<tokens {
-      let sum = SIMD16<Float>.load(floats + token * 16)
-      row.fma(SIMD16(repeating: x[token * 16 + k]), sum).store(floats + token * 16)
-    }
   }
 }
 
