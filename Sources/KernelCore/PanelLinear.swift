@@ -55,14 +55,21 @@ public struct PanelTokens {
     self.sums = sums
   }
 
-  /// Calls `body` for each tile, and fetches what the next panel is made of beside the last ones.
+  /// Calls `body`, which adds products to the sums, for each tile.
+  ///
+  /// Before the first k it clears a tile's sums, after the last ones it finishes them: where results go is fetched
+  /// while `body` computes them. What the next panel is made of is fetched beside the last tiles.
   @inlinable @inline(__always)
   public func forEachTile<L: Lanes>(
     _: L.Type,
-    of source: PanelSource,
+    _ a: LinearArguments,
+    _ source: PanelSource,
     _ ahead: PanelAhead,
     _ body: (PanelTokens) -> Void
   ) {
+    let stride = PanelSource.sumsStride
+    let isFirst = source.record == 0
+    let isLast = source.record + source.count == a.columns / ActivationRecord.count
     let tiles = TokenTiles(L.self, quantized: count)
     var ahead = ahead
     var left = tiles.count
@@ -70,15 +77,32 @@ public struct PanelTokens {
     while first < count {
       ahead.fetch(L.self, tiles: left)
       let tokens = tiles.count(at: first)
+      let sums = sums + first * stride
+      if isFirst {
+        for index in 0..<(tokens * PanelSource.mostRowTiles) {
+          SIMD16<Float>(repeating: 0).store(sums + index * 16)
+        }
+      }
+      if isLast {
+        for index in 0..<source.rowTiles {
+          fetchResults(L.self, a, source.tile + index, first, tokens)
+        }
+      }
       body(
         PanelTokens(
           panel: panel,
           count: tokens,
           x: x + first * source.count * ActivationRecord.bytes,
           scales: scales + first,
-          sums: sums + first * PanelSource.sumsStride
+          sums: sums
         )
       )
+      if isLast {
+        for index in 0..<source.rowTiles {
+          let tile = source.tile + index
+          finishTile(L.self, a, tile, first, tokens, sums + index * 16, stride: stride)
+        }
+      }
       first += tokens
       left -= 1
     }
@@ -147,13 +171,9 @@ func panelTiles<L: Lanes>(
   let blocks = (a.columns + ActivationRecord.scaleBlock - 1) / ActivationRecord.scaleBlock
   let recordsInBlock = ActivationRecord.scaleBlock / ActivationRecord.count
   let tiles = TokenTiles(L.self, quantized: a.tokens)
-  let stride = PanelSource.sumsStride
   var group = lower
   while group < upper {
     let end = min(group + LinearScratch.panelRowTiles, upper)
-    for index in 0..<(a.tokens * LinearScratch.panelRowTiles) {
-      SIMD16<Float>(repeating: 0).store(scratch.sums + index * 16)
-    }
     for block in 0..<blocks {
       let record = block * recordsInBlock
       let count = min(recordsInBlock, records - record)
@@ -183,17 +203,6 @@ func panelTiles<L: Lanes>(
         L.multiplyPanel(a, source, tokens, ahead)
         tile += rowTiles
       }
-    }
-    var first = 0
-    while first < a.tokens {
-      let tokens = min(32, a.tokens - first)
-      for tile in group..<end {
-        let column = (tile - group) % PanelSource.mostRowTiles
-        let sums = scratch.sums(tile - group - column, tokens: a.tokens)
-        let floats = sums + (first * stride + column * 16)
-        finishTile(L.self, a, tile, first, tokens, floats, stride: stride)
-      }
-      first += tokens
     }
     group = end
   }

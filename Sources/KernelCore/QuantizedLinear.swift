@@ -125,7 +125,7 @@ func quantizedTiles<S: TokenSums, F: CodeFormat>(
         records: share,
         distance: upper - lower == 1 ? 6144 : 1024
       )
-      if isLast, S.count > 1 { fetchResults(L.self, a, pass, tile) }
+      if isLast, S.count > 1 { fetchResults(L.self, a, tile, pass.first, S.count) }
       if block == 0 {
         for token in 0..<S.count { SIMD16<Float>(repeating: 0).store(floats + token * 16) }
       }
@@ -174,8 +174,14 @@ struct Fetch {
 
 /// Fetches where the results of a row tile go: they lie too far apart for the processor to foresee.
 @inlinable @inline(__always)
-func fetchResults<L: Lanes>(_: L.Type, _ a: LinearArguments, _ pass: LinearPass, _ tile: Int) {
-  for token in 0..<pass.tokens { L.prefetch(a.y + ((pass.first + token) * a.yStride + tile * 16)) }
+func fetchResults<L: Lanes>(
+  _: L.Type,
+  _ a: LinearArguments,
+  _ tile: Int,
+  _ first: Int,
+  _ tokens: Int
+) {
+  for token in first..<(first + tokens) { L.prefetch(a.y + (token * a.yStride + tile * 16)) }
 }
 
 /// `floats += scale · float(sums)`, rounded once.

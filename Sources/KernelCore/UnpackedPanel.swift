@@ -73,9 +73,9 @@ public func multiplyUnpackedPanel<L: Lanes>(
   _ ahead: PanelAhead
 ) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
   if a.encoding == .q4g16 {
-    multiplyUnpackedPanel(L.self, FourBitGroup16.self, source, tokens, ahead)
+    multiplyUnpackedPanel(L.self, FourBitGroup16.self, a, source, tokens, ahead)
   } else {
-    multiplyUnpackedPanel(L.self, FourBitGroup32.self, source, tokens, ahead)
+    multiplyUnpackedPanel(L.self, FourBitGroup32.self, a, source, tokens, ahead)
   }
 }
 
@@ -83,12 +83,13 @@ public func multiplyUnpackedPanel<L: Lanes>(
 func multiplyUnpackedPanel<L: Lanes, F: CodeFormat>(
   _: L.Type,
   _: F.Type,
+  _ a: LinearArguments,
   _ source: PanelSource,
   _ tokens: PanelTokens,
   _ ahead: PanelAhead
 ) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
   typealias T = TwoTiles<L>
-  tokens.forEachTile(L.self, of: source, ahead) { tile in
+  tokens.forEachTile(L.self, a, source, ahead) { tile in
     switch tile.count {
     case 1: multiplyUnpackedPanel(OneToken<T>.self, F.self, source, tile)
     case 2: multiplyUnpackedPanel(TwoTokens<T>.self, F.self, source, tile)

@@ -38,7 +38,7 @@ extension AVX2Lanes {
     _ tokens: PanelTokens,
     _ ahead: PanelAhead
   ) {
-    tokens.forEachTile(Self.self, of: source, ahead) { tile in
+    tokens.forEachTile(Self.self, a, source, ahead) { tile in
       for index in 0..<source.rowTiles {
         if tile.count == 6 {
           sixTokens(tile, source, index)
