@@ -297,7 +297,8 @@ func softmax<L: Lanes, F: FloatFormat>(
   typealias V = SIMD16<Float>
   guard visible > 0 else { return 0 }
   let pages = (visible + 15) / 16
-  hideLanes(scores + (pages - 1) * stride, from: visible - (pages - 1) * 16, -.infinity)
+  let last = scores + (pages - 1) * stride
+  V.load(last).hiding(L.self, from: visible - (pages - 1) * 16, -.infinity).store(last)
   var top = V(repeating: -.infinity)
   for page in 0..<pages { top = L.max(top, V.load(scores + page * stride)) }
   let largest = V(repeating: top.horizontalMax(L.self))
@@ -325,22 +326,25 @@ func weigh<L: Lanes, F: FloatFormat>(
   _ head: Int
 ) -> SIMD16<Float> {
   typealias V = SIMD16<Float>
-  Transcendentals.exp(L.self, V.load(p) - largest).store(p)
-  hideLanes(p, from: seen, 0)
-  let weights = V.load(p)
+  let weights = Transcendentals.exp(L.self, V.load(p) - largest).hiding(L.self, from: seen, 0)
   if F.isScaled {
     let g = a.geometry
     let base = a.base + Int(page) * g.pageBytes + g.valueScaleOffset
-    (weights * V.load(base.assumingMemoryBound(to: Float.self) + head * 16)).store(p)
+    let scaled = weights * V.load(base.assumingMemoryBound(to: Float.self) + head * 16)
     // A scale that was never stored may be NaN: its weight stays zero.
-    hideLanes(p, from: seen, 0)
+    scaled.hiding(L.self, from: seen, 0).store(p)
+  } else {
+    weights.store(p)
   }
   return weights
 }
 
-/// Overwrites the lanes from `seen` on, if there are any.
-@inlinable @inline(__always)
-func hideLanes(_ p: UnsafeMutablePointer<Float>, from seen: Int, _ value: Float) {
-  guard seen < 16 else { return }
-  for lane in seen..<16 { p[lane] = value }
+extension SIMD16<Float> {
+  /// The first `count` lanes, then `value`.
+  @inlinable @inline(__always)
+  func hiding<L: Lanes>(_: L.Type, from count: Int, _ value: Float) -> Self {
+    guard count < 16 else { return self }
+    let lanes = Self(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+    return L.select(Self(repeating: Float(count)), above: lanes, self, Self(repeating: value))
+  }
 }

@@ -140,8 +140,12 @@ func scoreFours<L: Lanes, F: FloatFormat>(
       (s3 * scoreFactor(L.self, F.self, a, p3, unit.head + head)).store(scores + 48)
       var top = V.load(s.tops + head * 16)
       for i in 0..<min(4, last + 1 - page) {
-        if page + i == last { hideLanes(scores + i * 16, from: visible - last * 16, -.infinity) }
-        top = L.max(top, V.load(scores + i * 16))
+        var score = V.load(scores + i * 16)
+        if page + i == last {
+          score = score.hiding(L.self, from: visible - last * 16, -.infinity)
+          score.store(scores + i * 16)
+        }
+        top = L.max(top, score)
       }
       top.store(s.tops + head * 16)
       scores += 64

@@ -8,6 +8,9 @@ public func storePages<L: Lanes>(_: L.Type, _ a: StoreArguments, _ lower: Int, _
     let page =
       a.base + Int(a.pages[position / PageGeometry.tokens]) * a.geometry.pageBytes
     for head in lower..<upper {
+      let ahead = min(token + 4, a.tokens - 1)
+      fetchHead(L.self, a.keys + (ahead * a.keyStride + head * a.geometry.headDim), a.geometry)
+      fetchHead(L.self, a.values + (ahead * a.valueStride + head * a.geometry.headDim), a.geometry)
       storeHead(
         L.self,
         a.geometry,
@@ -19,6 +22,12 @@ public func storePages<L: Lanes>(_: L.Type, _ a: StoreArguments, _ lower: Int, _
       )
     }
   }
+}
+
+/// Fetches one head of a token: tokens lie too far apart for a processor to foresee.
+@inlinable @inline(__always)
+func fetchHead<L: Lanes>(_: L.Type, _ x: UnsafePointer<Float>, _ g: PageGeometry) {
+  for d in stride(from: 0, to: g.headDim, by: 16) { L.prefetch(x + d) }
 }
 
 /// Stores one head of one token.
