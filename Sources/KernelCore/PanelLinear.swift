@@ -124,6 +124,12 @@ public struct PanelAhead {
   @usableFromInline let share: Int
   /// Bytes from the last line of a row tile to the first of the next.
   @usableFromInline let step: Int
+  /// Group scales of a row tile.
+  @usableFromInline var scales: UnsafeRawPointer
+  /// Bytes of these.
+  @usableFromInline let scaleBytes: Int
+  /// Bytes from the group scales of a row tile to those of the next.
+  @usableFromInline let scaleStep: Int
 
   /// For as many row tiles and k as `source` has, from row tile `tile` and record `record` on, beside `tiles` tiles of
   /// tokens.
@@ -136,17 +142,23 @@ public struct PanelAhead {
     total = lines * source.rowTiles
     share = max(12, (total + tiles - 1) / tiles)
     step = a.tileBytes - lines * 64
+    let groups = a.groups / (a.columns / ActivationRecord.count)
+    scales = a.groupScales + (tile * a.groups + record * groups) * 16
+    scaleBytes = source.count * groups * 16
+    scaleStep = a.groups * 16
   }
 
   /// Fetches the share of a tile of tokens, of which `tiles` are left, if it is time.
   @inlinable @inline(__always)
   mutating func fetch<L: Lanes>(_: L.Type, tiles: Int) {
-    guard tiles * share <= total else { return }
+    guard (tiles - 1) * share < total else { return }
     for _ in 0..<min(share, total) {
       L.prefetch(codes)
       codes += 64
       left -= 1
       guard left == 0 else { continue }
+      for line in 0..<((scaleBytes + 63) / 64) { L.prefetch(scales + line * 64) }
+      scales += scaleStep
       codes += step
       left = lines
     }
