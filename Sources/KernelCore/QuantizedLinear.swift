@@ -217,11 +217,6 @@ func quantizedBlock<S: TokenSums, F: CodeFormat>(
   var scales = scales
   var x = x
   for _ in 0..<count {
-    var line = 0
-    while line < F.blockBytes {
-      L.prefetch(codes + fetch.distance + line)
-      line += 64
-    }
     L.prefetch(scales + fetch.distance / 8)
     if S.count > 1 {
       let end = next + fetch.records * ActivationRecord.bytes
@@ -230,7 +225,7 @@ func quantizedBlock<S: TokenSums, F: CodeFormat>(
         next += ActivationRecord.bytes
       }
     }
-    addRecord(F.self, table, codes, scales, x, &totals)
+    addRecord(F.self, table, codes, scales, x, distance: fetch.distance, &totals)
     codes += F.blockBytes
     scales += F.groups * 16
     x += S.count * ActivationRecord.bytes
@@ -238,7 +233,7 @@ func quantizedBlock<S: TokenSums, F: CodeFormat>(
   return totals
 }
 
-/// Adds the products of 32 k to the sums of each token.
+/// Adds the products of 32 k to the sums of each token, and fetches the codes that lie `distance` bytes ahead.
 @inlinable @inline(__always)
 func addRecord<S: TokenSums, F: CodeFormat>(
   _: F.Type,
@@ -246,6 +241,7 @@ func addRecord<S: TokenSums, F: CodeFormat>(
   _ codes: UnsafeRawPointer,
   _ scales: UnsafeRawPointer,
   _ x: UnsafeRawPointer,
+  distance: Int,
   _ totals: inout S
 ) where S.L: Lanes {
   typealias L = S.L
@@ -253,16 +249,16 @@ func addRecord<S: TokenSums, F: CodeFormat>(
   var correction = ActivationRecord.supplement
   if F.groups == 2 { correction = ActivationRecord.halfCorrections }
   var products = totals.begin(correction: x + correction)
-  addProducts(F.self, table, codes, 0, x, scale, &products)
-  addProducts(F.self, table, codes, 2, x, scale, &products)
+  addProducts(F.self, table, codes, 0, x, scale, distance: distance, &products)
+  addProducts(F.self, table, codes, 2, x, scale, distance: distance, &products)
   var second = scale
   if F.groups == 2 {
     totals.end(products, scale)
     second = L.groupScale(scales + 16)
     products = totals.begin(correction: x + correction + 4)
   }
-  addProducts(F.self, table, codes, 4, x, second, &products)
-  addProducts(F.self, table, codes, 6, x, second, &products)
+  addProducts(F.self, table, codes, 4, x, second, distance: distance, &products)
+  addProducts(F.self, table, codes, 6, x, second, distance: distance, &products)
   totals.end(products, second)
 }
 
@@ -276,12 +272,28 @@ func addProducts<S: TokenSums, F: CodeFormat>(
   _ index: Int,
   _ x: UnsafeRawPointer,
   _ scale: S.L.GroupScale,
+  distance: Int,
   _ products: inout S
 ) where S.L: Lanes {
+  fetchLine(S.L.self, F.self, codes, index, distance: distance)
+  fetchLine(S.L.self, F.self, codes, index + 1, distance: distance)
   let first = F.weights(S.L.self, codes, index, table)
   let second = F.weights(S.L.self, codes, index + 1, table)
   products.add(first, x + index * 4, scale)
   products.add(second, x + (index * 4 + 4), scale)
+}
+
+/// Fetches the line that lies `distance` bytes beyond the weights `index` of 32 k, if these begin one.
+@inlinable @inline(__always)
+func fetchLine<L: Lanes, F: CodeFormat>(
+  _: L.Type,
+  _: F.Type,
+  _ codes: UnsafeRawPointer,
+  _ index: Int,
+  distance: Int
+) {
+  let offset = index * F.blockBytes / 8
+  if offset % 64 == 0 { L.prefetch(codes + (distance + offset)) }
 }
 
 /// Row scale, bias, output scale, activation, and the store or addition into `y`: a row tile of `tokens` tokens from

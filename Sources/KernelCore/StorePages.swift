@@ -8,7 +8,7 @@ public func storePages<L: Lanes>(_: L.Type, _ a: StoreArguments, _ lower: Int, _
     let page =
       a.base + Int(a.pages[position / PageGeometry.tokens]) * a.geometry.pageBytes
     for head in lower..<upper {
-      let ahead = min(token + 4, a.tokens - 1)
+      let ahead = min(token + 8, a.tokens - 1)
       fetchHead(L.self, a.keys + (ahead * a.keyStride + head * a.geometry.headDim), a.geometry)
       fetchHead(L.self, a.values + (ahead * a.valueStride + head * a.geometry.headDim), a.geometry)
       storeHead(
