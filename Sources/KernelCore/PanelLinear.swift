@@ -57,8 +57,8 @@ public struct PanelTokens {
 
   /// Calls `body`, which adds products to the sums, for each tile.
   ///
-  /// Before the first k it clears a tile's sums, after the last ones it finishes them: where results go is fetched
-  /// while `body` computes them. What the next panel is made of is fetched beside the last tiles.
+  /// Before the first k it clears a tile's sums, after the last ones it finishes those of a few tiles: where results
+  /// go is fetched while `body` computes them. What the next panel is made of is fetched beside the last tiles.
   @inlinable @inline(__always)
   public func forEachTile<L: Lanes>(
     _: L.Type,
@@ -73,6 +73,7 @@ public struct PanelTokens {
     let tiles = TokenTiles(L.self, quantized: count)
     var ahead = ahead
     var left = tiles.count
+    var finished = 0
     var first = 0
     while first < count {
       ahead.fetch(L.self, tiles: left)
@@ -97,14 +98,23 @@ public struct PanelTokens {
           sums: sums
         )
       )
-      if isLast {
-        for index in 0..<source.rowTiles {
-          let tile = source.tile + index
-          finishTile(L.self, a, tile, first, tokens, sums + index * 16, stride: stride)
-        }
-      }
       first += tokens
       left -= 1
+      // Some tens of tokens are worth a call and still in the first-level cache.
+      guard isLast, first - finished >= 24 || first == count else { continue }
+      for index in 0..<source.rowTiles {
+        let floats = self.sums + (finished * stride + index * 16)
+        finishTile(
+          L.self,
+          a,
+          source.tile + index,
+          finished,
+          first - finished,
+          floats,
+          stride: stride
+        )
+      }
+      finished = first
     }
   }
 }
@@ -135,14 +145,14 @@ public struct PanelAhead {
   /// tokens.
   @inlinable @inline(__always)
   init(_ a: LinearArguments, _ source: PanelSource, _ tile: Int, _ record: Int, tiles: Int) {
-    let blockBytes = a.tileBytes / (a.columns / ActivationRecord.count)
+    let blockBytes = a.encoding == .q8 ? EightBit.blockBytes : FourBitGroup32.blockBytes
+    let groups = a.encoding == .q4g16 ? FourBitGroup16.groups : FourBitGroup32.groups
     codes = a.codes + tile * a.tileBytes + record * blockBytes
     lines = source.count * blockBytes / 64
     left = lines
     total = lines * source.rowTiles
     share = max(12, (total + tiles - 1) / tiles)
     step = a.tileBytes - lines * 64
-    let groups = a.groups / (a.columns / ActivationRecord.count)
     scales = a.groupScales + (tile * a.groups + record * groups) * 16
     scaleBytes = source.count * groups * 16
     scaleStep = a.groups * 16

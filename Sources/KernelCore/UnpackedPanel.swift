@@ -88,7 +88,7 @@ public func multiplyUnpackedPanel<L: Lanes>(
 
 /// The products of two row tiles with the tokens of `S`, `groups` to a record.
 ///
-/// Loops stay loops: a body of twelve products is decoded faster than one of 48.
+/// One body of 16 k serves groups of 16 and of 32.
 @inlinable @inline(__always)
 func multiplyUnpackedPanel<S: TokenSums, T: Lanes>(
   _: S.Type,
@@ -96,7 +96,7 @@ func multiplyUnpackedPanel<S: TokenSums, T: Lanes>(
   _ source: PanelSource,
   _ tile: PanelTokens
 ) where S.L == TwoTiles<T>, T.Weights == SIMD16<UInt32>, T.GroupScale == SIMD16<Int32> {
-  let quads = 8 / groups
+  let sixteens = 2 / groups
   let supplement = groups == 2 ? ActivationRecord.halfCorrections : ActivationRecord.supplement
   var totals = S.zero
   var line = tile.panel
@@ -107,12 +107,15 @@ func multiplyUnpackedPanel<S: TokenSums, T: Lanes>(
     for _ in 0..<groups {
       let scale = pairAt(line, as: SIMD16<Int32>.self)
       var products = totals.begin(correction: correction)
-      for _ in 0..<quads {
-        line += UnpackedPanel.lineBytes
-        products.add(pairAt(line, as: SIMD16<UInt32>.self), x, scale)
-        x += 4
-      }
       line += UnpackedPanel.lineBytes
+      for _ in 0..<sixteens {
+        for index in 0..<4 {
+          let weights = pairAt(line + index * UnpackedPanel.lineBytes, as: SIMD16<UInt32>.self)
+          products.add(weights, x + index * 4, scale)
+        }
+        line += 4 * UnpackedPanel.lineBytes
+        x += 16
+      }
       correction += 4
       totals.end(products, scale)
     }

@@ -5,7 +5,7 @@ import KernelCore
 
 extension AVX512VNNILanes {
   @inline(__always)
-  static var panelTokens: Int { 25 }
+  static var panelTokens: Int { 31 }
 
   @inline(__always)
   static var panelUnit: Int { 6 }
