@@ -1,6 +1,6 @@
 // Products of many tokens on AVX2. The byte multiply-add of `dot` needs a third instruction for
 // signs; with weights widened to int16, group scales included, two multiply-adds of pairs do the
-// work of its three. Tokens pass by six at a time.
+// work of its three. Tokens pass by up to six at a time.
 //
 // Pairs of a record are (k, k+2) and (k+1, k+3): what shifting bytes within words yields.
 
@@ -10,10 +10,13 @@ import KernelCore
 extension AVX2Lanes {
   // With fewer tokens widening costs more than it saves.
   @inline(__always)
-  static var panelTokens: Int { 12 }
+  static var panelTokens: Int { 9 }
 
   @inline(__always)
   static var panelUnit: Int { 6 }
+
+  @inline(__always)
+  static var hasEvenPanels: Bool { true }
 
   /// Turns 32 int8 codes into 32 int16 in the order of the pairs.
   @inline(__always)
@@ -40,10 +43,11 @@ extension AVX2Lanes {
   ) {
     tokens.forEachTile(Self.self, a, source, ahead) { tile in
       for index in 0..<source.rowTiles {
-        if tile.count == 6 {
-          sixTokens(tile, source, index)
-        } else {
-          for token in 0..<tile.count { oneToken(tile, source, index, token) }
+        // Nine tokens or more make tiles of four to six.
+        switch tile.count {
+        case 4: multiply(FourSums.self, tile, source, index)
+        case 5: multiply(FiveSums.self, tile, source, index)
+        default: multiply(SixSums.self, tile, source, index)
         }
       }
     }
@@ -98,103 +102,96 @@ extension AVX2Lanes {
     }
   }
 
+  /// Adds the products of row tile `index` with the tokens of `S`.
   @inline(__always)
-  private static func pair(_ x: UnsafeRawPointer) -> SIMD8<Int32> {
-    SIMD8(repeating: x.load(as: Int32.self))
-  }
-
-  /// `floats[0..<16] += scale · sums` for the two halves of a tile.
-  @inline(__always)
-  private static func finish(
-    _ low: SIMD8<Int32>,
-    _ high: SIMD8<Int32>,
-    _ scale: UnsafePointer<Float>,
-    _ floats: UnsafeMutablePointer<Float>
-  ) {
-    let sums = float(SIMD16(lowHalf: low, highHalf: high))
-    let out = UnsafeMutableRawPointer(floats)
-    let total = out.loadUnaligned(as: SIMD16<Float>.self)
-    out.storeBytes(
-      of: total.addingProduct(sums, SIMD16(repeating: scale[0])),
-      as: SIMD16<Float>.self
-    )
-  }
-
-  /// Adds the products of row tile `index` with one token.
-  @inline(__always)
-  private static func oneToken(
+  private static func multiply<S: PanelSums>(
+    _: S.Type,
     _ tile: PanelTokens,
     _ source: PanelSource,
-    _ index: Int,
-    _ token: Int
+    _ index: Int
   ) {
-    var low = SIMD8<Int32>(repeating: 0)
-    var high = low
-    var weights = tile.panel + index * LinearScratch.panelBytes
-    var record = tile.x + token * ActivationRecord.bytes
-    for _ in 0..<source.count {
-      for pairs in 0..<16 {
-        let x = pair(record + pairs * 4)
-        low = lanes_pair_dot8(low, load(weights), x)
-        high = lanes_pair_dot8(high, load(weights + 32), x)
-        weights += 64
-      }
-      record += tile.count * ActivationRecord.bytes
-    }
-    let sums = tile.sums + (token * PanelSource.sumsStride + index * 16)
-    finish(low, high, tile.scales + token, sums)
-  }
-
-  /// `oneToken` for six adjacent tokens.
-  @inline(__always)
-  private static func sixTokens(_ tile: PanelTokens, _ source: PanelSource, _ index: Int) {
-    var low0 = SIMD8<Int32>(repeating: 0)
-    var high0 = low0
-    var low1 = low0
-    var high1 = low0
-    var low2 = low0
-    var high2 = low0
-    var low3 = low0
-    var high3 = low0
-    var low4 = low0
-    var high4 = low0
-    var low5 = low0
-    var high5 = low0
+    var sums = S()
     var weights = tile.panel + index * LinearScratch.panelBytes
     var record = tile.x
     for _ in 0..<source.count {
       for pairs in 0..<16 {
-        let low = load(weights)
-        let high = load(weights + 32)
-        let x0 = pair(record + (pairs * 4))
-        low0 = lanes_pair_dot8(low0, low, x0)
-        high0 = lanes_pair_dot8(high0, high, x0)
-        let x1 = pair(record + (pairs * 4 + 64))
-        low1 = lanes_pair_dot8(low1, low, x1)
-        high1 = lanes_pair_dot8(high1, high, x1)
-        let x2 = pair(record + (pairs * 4 + 128))
-        low2 = lanes_pair_dot8(low2, low, x2)
-        high2 = lanes_pair_dot8(high2, high, x2)
-        let x3 = pair(record + (pairs * 4 + 192))
-        low3 = lanes_pair_dot8(low3, low, x3)
-        high3 = lanes_pair_dot8(high3, high, x3)
-        let x4 = pair(record + (pairs * 4 + 256))
-        low4 = lanes_pair_dot8(low4, low, x4)
-        high4 = lanes_pair_dot8(high4, high, x4)
-        let x5 = pair(record + (pairs * 4 + 320))
-        low5 = lanes_pair_dot8(low5, low, x5)
-        high5 = lanes_pair_dot8(high5, high, x5)
+        sums.add(load(weights), load(weights + 32), record + pairs * 4)
         weights += 64
       }
-      record += 6 * ActivationRecord.bytes
+      record += S.count * ActivationRecord.bytes
     }
-    let sums = tile.sums + index * 16
-    let stride = PanelSource.sumsStride
-    finish(low0, high0, tile.scales, sums)
-    finish(low1, high1, tile.scales + 1, sums + stride)
-    finish(low2, high2, tile.scales + 2, sums + 2 * stride)
-    finish(low3, high3, tile.scales + 3, sums + 3 * stride)
-    finish(low4, high4, tile.scales + 4, sums + 4 * stride)
-    finish(low5, high5, tile.scales + 5, sums + 5 * stride)
+    sums.finish(tile.scales, tile.sums + index * 16)
   }
 }
+
+/// Sums of adjacent tokens beside a row tile, which stay in registers.
+private protocol PanelSums {
+  /// Number of tokens.
+  static var count: Int { get }
+  /// No products.
+  init()
+  /// Adds the products of a pair of k: weights of the lower and the upper 8 rows, activations from `x` on.
+  mutating func add(_ low: SIMD8<Int32>, _ high: SIMD8<Int32>, _ x: UnsafeRawPointer)
+  /// `floats[0..<16] += scales[0] · sums` for the first token, and so on.
+  func finish(_ scales: UnsafePointer<Float>, _ floats: UnsafeMutablePointer<Float>)
+}
+
+/// One token.
+private struct OneSum: PanelSums {
+  private var low = SIMD8<Int32>(repeating: 0)
+  private var high = SIMD8<Int32>(repeating: 0)
+
+  @inline(__always)
+  init() {}
+
+  @inline(__always)
+  static var count: Int { 1 }
+
+  @inline(__always)
+  mutating func add(_ low: SIMD8<Int32>, _ high: SIMD8<Int32>, _ x: UnsafeRawPointer) {
+    let x = SIMD8(repeating: x.load(as: Int32.self))
+    self.low = lanes_pair_dot8(self.low, low, x)
+    self.high = lanes_pair_dot8(self.high, high, x)
+  }
+
+  @inline(__always)
+  func finish(_ scales: UnsafePointer<Float>, _ floats: UnsafeMutablePointer<Float>) {
+    let sums = AVX2Lanes.float(SIMD16(lowHalf: low, highHalf: high))
+    let out = UnsafeMutableRawPointer(floats)
+    let total = out.loadUnaligned(as: SIMD16<Float>.self)
+    out.storeBytes(
+      of: total.addingProduct(sums, SIMD16(repeating: scales[0])),
+      as: SIMD16<Float>.self
+    )
+  }
+}
+
+/// The tokens of `A`, then those of `B`.
+private struct BothSums<A: PanelSums, B: PanelSums>: PanelSums {
+  private var a = A()
+  private var b = B()
+
+  @inline(__always)
+  init() {}
+
+  @inline(__always)
+  static var count: Int { A.count + B.count }
+
+  @inline(__always)
+  mutating func add(_ low: SIMD8<Int32>, _ high: SIMD8<Int32>, _ x: UnsafeRawPointer) {
+    a.add(low, high, x)
+    b.add(low, high, x + A.count * ActivationRecord.bytes)
+  }
+
+  @inline(__always)
+  func finish(_ scales: UnsafePointer<Float>, _ floats: UnsafeMutablePointer<Float>) {
+    a.finish(scales, floats)
+    b.finish(scales + A.count, floats + A.count * PanelSource.sumsStride)
+  }
+}
+
+private typealias TwoSums = BothSums<OneSum, OneSum>
+private typealias ThreeSums = BothSums<TwoSums, OneSum>
+private typealias FourSums = BothSums<TwoSums, TwoSums>
+private typealias FiveSums = BothSums<ThreeSums, TwoSums>
+private typealias SixSums = BothSums<ThreeSums, ThreeSums>

@@ -70,7 +70,7 @@ enum AVX2Lanes: Lanes {
   }
 
   @inline(__always)
-  static var tokensAtOnce: Int { 6 }
+  static var tokensAtOnce: Int { 8 }
 
   @inline(__always)
   static var zero: Sums { Sums(repeating: 0) }
