@@ -39,6 +39,7 @@ struct DecoderLayerWeights: Sendable {
   ) throws(ModelError) {
     let hidden = c.hiddenSize
     k.rmsNorm(s.x, weight: attentionNorm, eps: c.rmsNormEpsilon, into: &s.normed)
+    s.projected.reshape(columns: 3 * hidden)
     k.linear(s.normed, [query, key, value], into: &s.projected)
     k.rotary(
       &s.projected,
@@ -76,8 +77,7 @@ struct DecoderLayerWeights: Sendable {
 
     guard !cancellation.isRaised else { throw .cancelled }
     k.rmsNorm(s.x, weight: mlpNorm, eps: c.rmsNormEpsilon, into: &s.normed)
-    k.linear(s.normed, [mlp.gate, mlp.up], into: &s.gateUp)
-    k.siluGate(s.gateUp, into: &s.inner)
+    mlp.applyInner(c, k, s)
     k.linearAdd(s.inner, mlp.down, into: &s.x)
   }
 }

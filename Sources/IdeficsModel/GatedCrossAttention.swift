@@ -45,14 +45,15 @@ struct CrossBlockWeights: Sendable {
     _ states: borrowing Matrix,
     _ c: Configuration,
     _ k: ComputeContext,
-    scratch: inout Matrix,
+    scratch s: TextActivations,
     into cache: PageStore,
     pages: [Int32]
   ) {
-    k.linear(states, [key, value], into: &scratch)
+    s.shapeForImage(states: states.rows, c)
+    k.linear(states, [key, value], into: &s.projected)
     if let keyNorm {
       k.headNorm(
-        &scratch,
+        &s.projected,
         column: 0,
         heads: c.heads,
         headDim: c.headDim,
@@ -62,9 +63,9 @@ struct CrossBlockWeights: Sendable {
       )
     }
     k.store(
-      keys: scratch,
+      keys: s.projected,
       keyColumn: 0,
-      values: scratch,
+      values: s.projected,
       valueColumn: c.hiddenSize,
       spans: [StoreSpan(rows: 0..<states.rows, pages: pages, start: 0)],
       into: cache
@@ -84,10 +85,11 @@ struct CrossBlockWeights: Sendable {
     _ cancellation: CancellationFlag
   ) throws(ModelError) {
     k.rmsNorm(s.x, weight: attentionNorm, eps: c.rmsNormEpsilon, into: &s.normed)
-    k.linear(s.normed, query, into: &s.query)
+    s.projected.reshape(columns: c.hiddenSize)
+    k.linear(s.normed, query, into: &s.projected)
     if let queryNorm {
       k.headNorm(
-        &s.query,
+        &s.projected,
         column: 0,
         heads: c.heads,
         headDim: c.headDim,
@@ -97,7 +99,7 @@ struct CrossBlockWeights: Sendable {
       )
     }
     k.attention(
-      s.query,
+      s.projected,
       column: 0,
       scale: 1 / Float(c.headDim).squareRoot(),
       spans: spans,
@@ -108,8 +110,7 @@ struct CrossBlockWeights: Sendable {
 
     guard !cancellation.isRaised else { throw .cancelled }
     k.rmsNorm(s.x, weight: mlpNorm, eps: c.rmsNormEpsilon, into: &s.normed)
-    k.linear(s.normed, [mlp.gate, mlp.up], into: &s.gateUp)
-    k.siluGate(s.gateUp, into: &s.inner)
+    mlp.applyInner(c, k, s)
     k.linearAdd(s.inner, mlp.down, scale: mlpGate, into: &s.x)
   }
 }

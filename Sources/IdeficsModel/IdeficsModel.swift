@@ -172,9 +172,6 @@ public final class IdeficsModel {
   }
 
   private func cacheImage(_ states: borrowing Matrix, into pages: PageTable) throws(ModelError) {
-    if textScratch.imageKeyValue.capacity < states.rows {
-      textScratch.imageKeyValue = Matrix(rows: states.rows, columns: 2 * configuration.hiddenSize)
-    }
     for (block, weights) in text.crossBlocks.enumerated() {
       guard !cancellation.isRaised else { throw .cancelled }
       try text.weights.acquire(.imageKeyValue(block))
@@ -183,7 +180,7 @@ public final class IdeficsModel {
         states,
         configuration,
         compute,
-        scratch: &textScratch.imageKeyValue,
+        scratch: textScratch,
         into: pageStore,
         pages: pages.layers[block]
       )

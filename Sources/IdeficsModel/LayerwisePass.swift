@@ -165,7 +165,7 @@ package final class LayerwisePass {
         image,
         c,
         compute,
-        scratch: &scratch.imageKeyValue,
+        scratch: scratch,
         into: imagePages,
         pages: pages(ofImage: index - batch.images.lowerBound)
       )

@@ -167,12 +167,16 @@ public struct MemoryLedger: Sendable {
   /// Float32 activations of a pass over text, and of one image, if there are any, with its keys and
   /// values; packed activations.
   private static func scratch(_ c: Configuration, _ load: Load) -> Int {
-    let text = load.tokensPerStep * (7 * c.hiddenSize + 3 * c.intermediateSize)
+    let projected = max(3 * c.hiddenSize, 2 * c.intermediateSize)
+    // Keys and values of an image use the room of a step's products.
+    let images = load.images > 0 ? c.imageStates * 2 * c.hiddenSize : 0
+    let text =
+      load.tokensPerStep * (3 * c.hiddenSize + c.intermediateSize)
+      + max(load.tokensPerStep * projected, images)
     let logits = load.logitRows * c.totalVocabularySize
     guard load.images > 0 else {
       return 4 * (text + logits) + load.tokensPerStep * max(c.intermediateSize, c.hiddenSize)
     }
-    let images = c.imageStates * 2 * c.hiddenSize
     func cached(_ tokens: Int, _ width: Int) -> Int {
       (tokens + pageTokens - 1) / pageTokens * pageTokens * 2 * width
     }
@@ -187,6 +191,6 @@ public struct MemoryLedger: Sendable {
           + cached(tokens + $0.latents, $0.innerWidth)
       } ?? 0
     let packed = max(load.tokensPerStep, tokens) * max(c.intermediateSize, c.hiddenSize)
-    return 4 * (text + logits + images + vision + resampler) + packed
+    return 4 * (text + logits + vision + resampler) + packed
   }
 }

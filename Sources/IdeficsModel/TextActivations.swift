@@ -1,4 +1,5 @@
-// Scratch of the text stack, allocated once for the most tokens a step can have.
+// Scratch of the text stack, allocated once for the most tokens a step can have. Products that are never wanted at the
+// same time share a matrix, which whoever writes it shapes first.
 
 import Tensors
 
@@ -6,21 +7,25 @@ import Tensors
 final class TextActivations {
   var x: Matrix  // [tokens, hidden], the residual stream
   var normed: Matrix  // [tokens, hidden]
-  var query: Matrix  // [tokens, hidden], of cross-attention
-  var projected: Matrix  // [tokens, 3 · hidden], q | k | v
+  // [tokens, 3 · hidden], q | k | v; [tokens, hidden], q of cross-attention; [tokens, 2 · intermediate], gate | up;
+  // [image states, 2 · hidden], k | v
+  var projected: Matrix
   var attended: Matrix  // [tokens, hidden]
-  var gateUp: Matrix  // [tokens, 2 · intermediate]
   var inner: Matrix  // [tokens, intermediate]
-  var imageKeyValue: Matrix  // [image states, 2 · hidden]
 
   init(_ c: Configuration, tokens: Int) {
     x = Matrix(rows: tokens, columns: c.hiddenSize)
     normed = Matrix(rows: tokens, columns: c.hiddenSize)
-    query = Matrix(rows: tokens, columns: c.hiddenSize)
-    projected = Matrix(rows: tokens, columns: 3 * c.hiddenSize)
+    projected = Matrix(rows: tokens, columns: max(3 * c.hiddenSize, 2 * c.intermediateSize))
     attended = Matrix(rows: tokens, columns: c.hiddenSize)
-    gateUp = Matrix(rows: tokens, columns: 2 * c.intermediateSize)
     inner = Matrix(rows: tokens, columns: c.intermediateSize)
-    imageKeyValue = Matrix(rows: c.imageStates, columns: 2 * c.hiddenSize)
+  }
+
+  /// Shapes `projected` for keys and values of `states` image states.
+  func shapeForImage(states: Int, _ c: Configuration) {
+    projected.reshape(columns: 2 * c.hiddenSize)
+    if projected.capacity < states {
+      projected = Matrix(rows: states, columns: 2 * c.hiddenSize)
+    }
   }
 }

@@ -1,6 +1,7 @@
 // Looks parameters up by name and checks their shapes against the configuration: the last gate
 // between a file and the kernels.
 
+import Kernels
 import Tensors
 import WeightFiles
 
@@ -71,5 +72,12 @@ struct GatedMLPWeights: Sendable {
     gate = try binder.matrix(prefix + "gate_proj.weight", c.intermediateSize, c.hiddenSize)
     up = try binder.matrix(prefix + "up_proj.weight", c.intermediateSize, c.hiddenSize)
     down = try binder.matrix(prefix + "down_proj.weight", c.hiddenSize, c.intermediateSize)
+  }
+
+  /// `inner = silu(gate normed) · up normed`.
+  func applyInner(_ c: Configuration, _ k: ComputeContext, _ s: TextActivations) {
+    s.projected.reshape(columns: 2 * c.intermediateSize)
+    k.linear(s.normed, [gate, up], into: &s.projected)
+    k.siluGate(s.projected, into: &s.inner)
   }
 }

@@ -4,9 +4,9 @@
 /// Row-major float32 matrix `[rows, columns]` with room for `capacity` rows.
 public struct Matrix: ~Copyable {
   /// Elements per row; the stride between rows.
-  public let columns: Int
+  public private(set) var columns: Int
   /// Most rows that fit.
-  public let capacity: Int
+  public private(set) var capacity: Int
   /// Rows in use.
   public private(set) var rows: Int
   /// Storage `[capacity, columns]`.
@@ -34,6 +34,14 @@ public struct Matrix: ~Copyable {
   public mutating func resize(rows: Int) {
     precondition(rows >= 0 && rows <= capacity, "more rows than the matrix has room for")
     self.rows = rows
+  }
+
+  /// Takes the storage for rows of `columns` elements; no rows are in use then.
+  public mutating func reshape(columns: Int) {
+    precondition(columns > 0, "rows without elements")
+    self.columns = columns
+    capacity = storage.count / columns
+    rows = 0
   }
 
   /// One element.
