@@ -1,6 +1,6 @@
 // The weights of an .idfx file as a residency plan wants them: pinned ones loaded at once or used in
-// place, the others streamed. Owns the memory of both. What is used in place but seldom is let go after
-// use: the page cache has it if the machine has room.
+// place, the others streamed, or decoded when an image needs them. Owns the memory of all. What is used in place
+// but seldom is let go after use: the page cache has it if the machine has room.
 
 import Tensors
 import WeightFiles
@@ -32,14 +32,14 @@ public final class FileWeights: WeightSource {
   ) throws(WeightFileError) {
     self.file = file
     self.plan = plan
-    let streamed = [plan.imageStream, plan.textStream].map { $0.map(\.section) }
+    let isKept = !plan.onDemand.isEmpty
+    let streamed = [isKept ? plan.onDemand : plan.imageStream, plan.textStream].map {
+      $0.map(\.section)
+    }
     var groups: [WeightSection: Int] = [:]
     for (number, section) in streamed.joined().enumerated() { groups[section] = number }
     self.groups = groups
-    var names: [WeightSection: [String]] = [:]
-    for (section, matrices) in WeightSection.all(of: configuration) {
-      names[section] = matrices.map(\.name)
-    }
+    let names = Self.matrixNames(configuration)
     var groupOfMatrix: [String: Int] = [:]
     for (section, group) in groups {
       for name in names[section] ?? [] { groupOfMatrix[name] = group }
@@ -47,29 +47,56 @@ public final class FileWeights: WeightSource {
     self.groupOfMatrix = groupOfMatrix
     idle = names.filter { $0.key.isMostlyIdle }.mapValues { $0.compactMap(file.tensor(named:)) }
     loaded = try LoadedTensors(
-      file.tensors.filter { groupOfMatrix[$0.name] == nil && !file.isInPlace($0) },
+      Self.loadedTensors(of: file, configuration: configuration, plan: plan),
       of: file,
       threads: threads,
       isCancelled: { cancellation.isRaised }
     )
+    let placements = streamed.map { sections in
+      sections.map { section in
+        TensorPlacement(
+          (names[section] ?? []).compactMap(file.tensor(named:)).filter { !file.isInPlace($0) }
+        )
+      }
+    }
+    // The thread that runs the model decodes as well while it waits.
+    let readers = Self.decodingThreads(of: threads) - 1
+    guard !isKept else {
+      stream = try TensorStream(keeping: placements[0], of: file, readers: readers)
+      return
+    }
     guard plan.isStreaming else {
       stream = nil
       return
-    }
-    let placements = streamed.map { sections in
-      sections.map { section in
-        TensorPlacement((names[section] ?? []).compactMap { file.tensor(named: $0) })
-      }
     }
     stream = try TensorStream(
       placements,
       of: file,
       slots: ResidencyPlan.slots,
       slotBytes: plan.slotBytes,
-      // The thread that runs the model decodes as well while it waits.
-      readers: Self.decodingThreads(of: threads) - 1,
+      readers: readers,
       bypassesPageCache: SystemMemory.availableBytes.map { $0 < plan.storedBytesPerPass } ?? false
     )
+  }
+
+  /// The tensors of `file` that are loaded at once under `plan`.
+  public static func loadedTensors(
+    of file: IdfxFile,
+    configuration: Configuration,
+    plan: ResidencyPlan
+  ) -> [IdfxTensor] {
+    let names = matrixNames(configuration)
+    let later = plan.imageStream + plan.textStream + plan.onDemand
+    let others = Set(later.flatMap { names[$0.section] ?? [] })
+    return file.tensors.filter { !others.contains($0.name) && !file.isInPlace($0) }
+  }
+
+  private static func matrixNames(_ configuration: Configuration) -> [WeightSection: [String]] {
+    var names: [WeightSection: [String]] = [:]
+    for (section, matrices) in WeightSection.all(of: configuration) {
+      names[section] = matrices.map(\.name)
+    }
+    return names
   }
 
   /// Threads that decode streamed weights beside `threads` kernel threads, the one that waits for them
@@ -79,7 +106,7 @@ public final class FileWeights: WeightSource {
   /// What loading the pinned weights took.
   public var loadStatistics: LoadStatistics { loaded.statistics }
 
-  /// What was read and decoded since, in passes; `nil` when nothing is streamed.
+  /// What was read and decoded since, in passes; `nil` when all weights stay.
   public var streamStatistics: LoadStatistics? { stream?.statistics }
 
   /// The packed matrix called `name`: its bytes count while its section is acquired.
@@ -118,7 +145,7 @@ public final class FileWeights: WeightSource {
   /// Extents of the tensor called `name`, or `nil`.
   public func shape(of name: String) -> Shape? { file.shape(of: name) }
 
-  /// Waits for the matrices of `section` if they are streamed.
+  /// Waits for the matrices of `section` if they are streamed or decoded on demand.
   public func acquire(_ section: WeightSection) throws(ModelError) {
     guard let group = groups[section], let stream else { return }
     do { try stream.acquire(group) } catch { throw .weights(error) }
@@ -129,5 +156,10 @@ public final class FileWeights: WeightSource {
   public func release(_ section: WeightSection) {
     if let group = groups[section] { stream?.release(group) }
     for tensor in idle[section] ?? [] { file.leave(tensor) }
+  }
+
+  /// Gives the memory of sections that were decoded on demand back to the system.
+  public func leaveImages() {
+    if !plan.onDemand.isEmpty { stream?.leave() }
   }
 }

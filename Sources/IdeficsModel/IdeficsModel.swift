@@ -32,6 +32,12 @@ public final class IdeficsModel {
   public let limits: ModelLimits
   /// Pages of keys and values, of text and of images.
   public let pageStore: PageStore
+  /// Tokens of text after an image for which the weights of images stay in memory, in case that another one follows.
+  ///
+  /// As many as a short question and its answer have, so that one image after another finds them there, and few enough
+  /// that they are gone before keys and values of a long text need as much memory. Decoding them anew takes little
+  /// time beside so many tokens.
+  public static let tokensBesideImageWeights = 256
   /// Raised from another thread, stops the running pass after the current half of a layer.
   public let cancellation = CancellationFlag()
   /// When set, receives a copy of every layer's output.
@@ -45,6 +51,8 @@ public final class IdeficsModel {
   private var visionScratch: VisionActivations?
   private var perceiverScratch: PerceiverActivations?
   private var logits: Matrix
+  /// Tokens of text since the last image, while the weights of images may be in memory.
+  private var tokensSinceImage: Int?
 
   /// Binds the weights of `source` and allocates caches and scratch.
   ///
@@ -86,6 +94,7 @@ public final class IdeficsModel {
     into pages: PageTable,
     _ finished: (ImageStage, _ bytes: Int) -> Void = { _, _ in }
   ) throws {
+    tokensSinceImage = 0
     let states = try visionPass(image)
     finished(.vision, states.x.byteCount)
     if let perceiver {
@@ -116,6 +125,7 @@ public final class IdeficsModel {
     guard plan.tokens.count <= limits.tokensPerStep else {
       throw .stepTooLarge(tokens: plan.tokens.count, limit: limits.tokensPerStep)
     }
+    leaveImages(beforeTokens: plan.tokens.count)
     let vocabulary = configuration.totalVocabularySize
     for token in plan.tokens where token < 0 || token >= Int32(vocabulary) {
       throw .invalidToken(token, vocabulary: vocabulary)
@@ -133,6 +143,17 @@ public final class IdeficsModel {
       logits: &logits
     )
     return Logits(model: self)
+  }
+
+  /// Gives the weights and the scratch of images up if with `count` more tokens too much text has followed the last one.
+  private func leaveImages(beforeTokens count: Int) {
+    guard let tokens = tokensSinceImage else { return }
+    tokensSinceImage = tokens + count
+    guard tokens + count > Self.tokensBesideImageWeights else { return }
+    text.weights.leaveImages()
+    visionScratch = nil
+    perceiverScratch = nil
+    tokensSinceImage = nil
   }
 
   /// Vision tokens of an image of any size that is at least one patch.

@@ -20,14 +20,24 @@ public struct MemoryLedger: Sendable {
     public let bytes: Int
     /// Bytes in the file.
     public let storedBytes: Int
+    /// Whether a mapped file has the bytes as they are used.
+    public let isInPlace: Bool
 
     /// One line of the ledger's input.
-    public init(name: String, encoding: String, parameters: Int, bytes: Int, storedBytes: Int) {
+    public init(
+      name: String,
+      encoding: String,
+      parameters: Int,
+      bytes: Int,
+      storedBytes: Int,
+      isInPlace: Bool = false
+    ) {
       self.name = name
       self.encoding = encoding
       self.parameters = parameters
       self.bytes = bytes
       self.storedBytes = storedBytes
+      self.isInPlace = isInPlace
     }
   }
 
@@ -79,6 +89,8 @@ public struct MemoryLedger: Sendable {
   public let cacheBytesPerImage: Int
   /// Bytes of cache for the whole load.
   public let cacheBytes: Int
+  /// Most bytes of cache in use beside the weights of images, where those are decoded on demand; `nil` without images.
+  private let cacheBytesBesideImages: Int?
   /// Bytes of blocks on their way from the file, when weights are streamed.
   public let readerBytes: Int
   /// Bytes of activations, for the most tokens of a pass.
@@ -86,8 +98,13 @@ public struct MemoryLedger: Sendable {
   /// Bytes of the program itself: code, tokenizer, heap.
   public let programBytes: Int
 
-  /// What a load takes when all weights stay in memory.
-  public var totalBytes: Int { weightBytes + cacheBytes + scratchBytes + programBytes }
+  /// The most that the load takes with weights as `plan` has them, its images being shown at the beginning if it is one
+  /// sequence.
+  public func totalBytes(_ plan: ResidencyPlan) -> Int {
+    let images = cacheBytesBesideImages.map { $0 + plan.onDemandBytes } ?? 0
+    return scratchBytes + programBytes + plan.bytes + max(cacheBytes, images)
+      + (plan.isStreaming ? readerBytes : 0)
+  }
 
   /// What the load needs besides weights.
   public var needs: MemoryDivision.Needs {
@@ -113,7 +130,8 @@ public struct MemoryLedger: Sendable {
         encoding: encoding,
         parameters: tensor.shape.count,
         bytes: tensor.extents.reduce(0) { $0 + TensorPlacement.aligned($1.byteCount) },
-        storedBytes: tensor.storedByteCount
+        storedBytes: tensor.storedByteCount,
+        isInPlace: file.isInPlace(tensor)
       )
     }
     let blocks = file.tensors.lazy.flatMap(\.extents).flatMap(\.blocks)
@@ -149,7 +167,7 @@ public struct MemoryLedger: Sendable {
     inventory = SectionInventory(
       configuration: c,
       sizes: Dictionary(
-        tensors.map { ($0.name, ($0.bytes, $0.storedBytes)) },
+        tensors.map { ($0.name, ($0.bytes, $0.storedBytes, $0.isInPlace ? $0.bytes : 0)) },
         uniquingKeysWith: { first, _ in first }
       )
     )
@@ -159,6 +177,11 @@ public struct MemoryLedger: Sendable {
     cacheBytes =
       load.sequences
       * (pages(load.context) * c.layers * load.pageBytes + load.images * cacheBytesPerImage)
+    let tokens = min(load.context, IdeficsModel.tokensBesideImageWeights)
+    let cacheOfFirstTokens =
+      pages(tokens) * c.layers * load.pageBytes + load.images * cacheBytesPerImage
+    cacheBytesBesideImages =
+      load.images > 0 ? (load.sequences > 1 ? cacheBytes : cacheOfFirstTokens) : nil
     readerBytes = load.decodingThreads * blockBytes
     scratchBytes = Self.scratch(c, load)
     programBytes = Self.program

@@ -4,6 +4,9 @@
 // What is streamed first is what costs least: the sections of images are read once an image, those of
 // text in every pass. Streamed sections are spread evenly over a pass, so that reading goes on while the
 // pinned ones between them are computed.
+//
+// Without a budget nothing is streamed, but memory is not taken for what is not in use: the sections of images are
+// decoded when an image needs them, stay while images keep coming, and are let go when text goes on without one.
 
 import WeightFiles
 
@@ -17,12 +20,21 @@ public struct ResidencyPlan: Sendable, Hashable {
     public let bytes: Int
     /// Bytes in the file.
     public let storedBytes: Int
+    /// Bytes that a mapped file has as they are used.
+    public let inPlaceBytes: Int
 
     /// A section of the given sizes.
-    public init(section: WeightSection, bytes: Int, storedBytes: Int) {
+    public init(section: WeightSection, bytes: Int, storedBytes: Int, inPlaceBytes: Int = 0) {
       self.section = section
       self.bytes = bytes
       self.storedBytes = storedBytes
+      self.inPlaceBytes = inPlaceBytes
+    }
+
+    /// The same as far as it takes memory for longer than it is in use, where raw blocks are used in place.
+    fileprivate var lasting: Part {
+      guard section.isMostlyIdle else { return self }
+      return Part(section: section, bytes: bytes - inPlaceBytes, storedBytes: storedBytes)
     }
   }
 
@@ -37,13 +49,17 @@ public struct ResidencyPlan: Sendable, Hashable {
   public let imageStream: [Part]
   /// Sections that are read in every pass over text, in order.
   public let textStream: [Part]
+  /// Sections that are decoded when an image needs them and stay until text has gone on without one, in order.
+  public let onDemand: [Part]
 
   /// Bytes of one slot: the largest streamed section.
   public var slotBytes: Int { (imageStream + textStream).map(\.bytes).max() ?? 0 }
-  /// Bytes of memory for all weights.
+  /// Bytes of memory for all weights, but for those decoded on demand.
   public var bytes: Int {
     smallBytes + pinned.reduce(0) { $0 + $1.bytes } + Self.slots * slotBytes
   }
+  /// Bytes of memory for weights decoded on demand, while they stay.
+  public var onDemandBytes: Int { onDemand.reduce(0) { $0 + $1.bytes } }
   /// Whether anything is read anew.
   public var isStreaming: Bool { slotBytes > 0 }
   /// Bytes that every pass over text decodes.
@@ -60,6 +76,18 @@ public struct ResidencyPlan: Sendable, Hashable {
     pinned = parts.filter { !streamed.contains($0.section) }
     imageStream = parts.filter { streamed.contains($0.section) && $0.section.isOfImages }
     textStream = parts.filter { streamed.contains($0.section) && !$0.section.isOfImages }
+    onDemand = []
+  }
+
+  /// What needs no budget: what text needs stays, what images need is decoded on demand, and what is used in place but
+  /// seldom counts for nothing.
+  public init(withoutBudget inventory: SectionInventory) {
+    let parts = inventory.parts.map(\.lasting)
+    smallBytes = inventory.smallBytes
+    pinned = parts.filter { !$0.section.isOfImages }
+    imageStream = []
+    textStream = []
+    onDemand = parts.filter { $0.section.isOfImages && $0.bytes > 0 }
   }
 
   /// Everything stays in memory.
@@ -120,10 +148,10 @@ public struct SectionInventory: Sendable, Hashable {
     self.parts = parts
   }
 
-  /// The sections of a model whose tensors have the given sizes, in memory and in the file.
+  /// The sections of a model whose tensors have the given sizes, in memory, in the file, and in place.
   public init(
     configuration: Configuration,
-    sizes: [String: (bytes: Int, storedBytes: Int)]
+    sizes: [String: (bytes: Int, storedBytes: Int, inPlaceBytes: Int)]
   ) {
     let sections = WeightSection.all(of: configuration)
     var rest = sizes
@@ -132,7 +160,8 @@ public struct SectionInventory: Sendable, Hashable {
       return ResidencyPlan.Part(
         section: section,
         bytes: own.reduce(0) { $0 + $1.bytes },
-        storedBytes: own.reduce(0) { $0 + $1.storedBytes }
+        storedBytes: own.reduce(0) { $0 + $1.storedBytes },
+        inPlaceBytes: own.reduce(0) { $0 + $1.inPlaceBytes }
       )
     }
     smallBytes = rest.values.reduce(0) { $0 + $1.bytes }
@@ -140,10 +169,10 @@ public struct SectionInventory: Sendable, Hashable {
 
   /// The sections of a file.
   public init(configuration: Configuration, file: IdfxFile) {
-    var sizes: [String: (bytes: Int, storedBytes: Int)] = [:]
+    var sizes: [String: (bytes: Int, storedBytes: Int, inPlaceBytes: Int)] = [:]
     for tensor in file.tensors {
       let bytes = tensor.extents.reduce(0) { $0 + TensorPlacement.aligned($1.byteCount) }
-      sizes[tensor.name] = (bytes, tensor.storedByteCount)
+      sizes[tensor.name] = (bytes, tensor.storedByteCount, file.isInPlace(tensor) ? bytes : 0)
     }
     self.init(configuration: configuration, sizes: sizes)
   }

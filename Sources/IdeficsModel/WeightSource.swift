@@ -14,6 +14,9 @@ public protocol WeightSource: TensorSource {
 
   /// Says that the matrices of `section` are not needed for now.
   func release(_ section: WeightSection)
+
+  /// Says that text goes on without images, whose sections need not stay; none is acquired.
+  func leaveImages()
 }
 
 extension WeightSource {
@@ -22,6 +25,9 @@ extension WeightSource {
 
   /// All weights stay in memory.
   public func release(_ section: WeightSection) {}
+
+  /// All weights stay in memory.
+  public func leaveImages() {}
 }
 
 extension WeightSource {

@@ -84,10 +84,7 @@ struct PlanCommand: Subcommand {
       report = PlanReport(ledger, budget: memory?.bytes)
     } else {
       let file = try IdfxFile.open(model)
-      guard let json = try file.embeddedFile("config.json") else {
-        throw CommandFailure(.data, "\(model): holds no config.json.")
-      }
-      let configuration = try Configuration(json: json)
+      let configuration = try file.modelConfiguration()
       let load = load(configuration, compute)
       let ledger = MemoryLedger(file: file, configuration: configuration, load: load)
       report = PlanReport(ledger, budget: memory?.bytes)
@@ -130,6 +127,16 @@ struct PlanCommand: Subcommand {
     load.images = images
     load.decodingThreads = FileWeights.decodingThreads(of: compute.threads)
     return load
+  }
+}
+
+extension IdfxFile {
+  /// The model's hyper-parameters, from the file.
+  func modelConfiguration() throws -> Configuration {
+    guard let json = try embeddedFile("config.json") else {
+      throw CommandFailure(.data, "\(path) holds no config.json.")
+    }
+    return try Configuration(json: json)
   }
 }
 

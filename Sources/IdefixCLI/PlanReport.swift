@@ -30,23 +30,26 @@ struct PlanReport: Encodable {
   let cacheBytes: Int
   let scratchBytes: Int
   let programBytes: Int
-  /// With the budget's plan for the weights, if there is a budget.
+  /// The most that the load takes, within the budget if there is one.
   let totalBytes: Int
   let budgetBytes: Int?
   let leastBudgetBytes: Int
   let isPossible: Bool
   let pinnedBytes: Int?
+  /// Of weights that are decoded when an image needs them, and let go when text goes on without one.
+  let imageWeightBytes: Int?
   let bufferBytes: Int?
   let streamedBytesPerPass: Int?
   let streamedBytesPerImage: Int?
   var forecast: Forecast?
-  /// What the budget makes of the weights; `nil` without a budget, or with one that is too small.
+  /// What becomes of the weights; `nil` with a budget that is too small.
   let residency: ResidencyPlan?
 
   private enum CodingKeys: CodingKey {
     case weights, weightBytes, cacheBytesPer1000Tokens, cacheBytesPerImage, cacheBytes
     case scratchBytes, programBytes, totalBytes, budgetBytes, leastBudgetBytes, isPossible
-    case pinnedBytes, bufferBytes, streamedBytesPerPass, streamedBytesPerImage, forecast
+    case pinnedBytes, imageWeightBytes, bufferBytes, streamedBytesPerPass, streamedBytesPerImage,
+      forecast
   }
 
   init(_ ledger: MemoryLedger, budget: Int?) {
@@ -59,17 +62,20 @@ struct PlanReport: Encodable {
     programBytes = ledger.programBytes
     budgetBytes = budget
     leastBudgetBytes = MemoryDivision.leastBudget(ledger.inventory, ledger.needs)
-    residency = budget.flatMap {
-      MemoryDivision(budget: $0, weights: ledger.inventory, needs: ledger.needs)?.residency
-    }
-    isPossible = budget == nil || residency != nil
-    totalBytes =
-      ledger.needs.fixedBytes + ledger.cacheBytes + (residency?.bytes ?? ledger.weightBytes)
-      + (residency?.isStreaming == true ? ledger.readerBytes : 0)
+    let unbounded = ResidencyPlan(withoutBudget: ledger.inventory)
+    residency =
+      if let budget {
+        MemoryDivision(budget: budget, weights: ledger.inventory, needs: ledger.needs)?.residency
+      } else {
+        unbounded
+      }
+    isPossible = residency != nil
+    totalBytes = ledger.totalBytes(residency ?? unbounded)
     bufferBytes = residency.map {
       $0.isStreaming ? ResidencyPlan.slots * $0.slotBytes + ledger.readerBytes : 0
     }
     pinnedBytes = residency.map { $0.bytes - ResidencyPlan.slots * $0.slotBytes }
+    imageWeightBytes = residency.map(\.onDemandBytes)
     streamedBytesPerPass = residency?.bytesPerPass
     streamedBytesPerImage = residency?.bytesPerImage
   }
@@ -91,8 +97,11 @@ struct PlanReport: Encodable {
     row("cache", "this load", cacheBytes)
     row("scratch", "", scratchBytes)
     row("program", "", programBytes)
-    if let pinnedBytes, let bufferBytes, bufferBytes > 0 {
-      row("weights", "that stay", pinnedBytes)
+    if let pinnedBytes, pinnedBytes < weightBytes { row("weights", "that stay", pinnedBytes) }
+    if let imageWeightBytes, imageWeightBytes > 0 {
+      row("weights", "while images come", imageWeightBytes)
+    }
+    if let bufferBytes, bufferBytes > 0 {
       row("weights", "buffers", bufferBytes)
       row("weights", "read per token", streamedBytesPerPass ?? 0)
       row("weights", "read per image", streamedBytesPerImage ?? 0)

@@ -54,6 +54,12 @@ final class BlockReader {
 
   deinit { buffer.deallocate() }
 
+  /// Gives up its memory until the next block.
+  func rest() {
+    buffer.deallocate()
+    buffer = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+  }
+
   /// What this reader has done since the last call.
   func takeStatistics() -> LoadStatistics {
     defer { statistics = LoadStatistics() }

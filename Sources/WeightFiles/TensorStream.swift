@@ -1,5 +1,6 @@
 // Tensors that do not stay in memory: groups of them share a few slots, and are read and decoded ahead of
-// use by threads of their own, in the order in which they are going to be asked for.
+// use by threads of their own, in the order in which they are going to be asked for. Groups that are to stay for a
+// while have a slot each, and nothing is read before the first of them is asked for.
 //
 // Invariants, all under the lock:
 //   R1  Bytes of a slot are written only through claims on blocks of the group that the slot holds.
@@ -19,6 +20,9 @@ public final class TensorStream: Sendable {
   private let shared: StreamState
   private let readers: Int
 
+  /// Groups that are read ahead of one that is asked for, where each has a slot.
+  private static let groupsAhead = 2
+
   /// Reserves `slots` slots of `slotBytes` bytes and starts `readers` threads that read ahead.
   ///
   /// `sequences` are groups in the order in which they are used, for each kind of pass; the last kind is
@@ -34,13 +38,45 @@ public final class TensorStream: Sendable {
   ) throws(WeightFileError) {
     let groups = sequences.flatMap(\.self)
     precondition(groups.allSatisfy { $0.byteCount <= slotBytes }, "a group larger than a slot")
+    let order = StreamOrder(lengths: sequences.map(\.count), slots: slots)
     shared = StreamState(
-      order: StreamOrder(lengths: sequences.map(\.count), slots: slots),
+      order: order,
       groups: groups,
       file: file.file,
       direct: bypassesPageCache ? DirectFile(file.file) : nil,
       arena: try WeightArena(byteCount: slots * slotBytes, path: file.path),
-      slotBytes: slotBytes
+      offsets: (0..<slots).map { $0 * slotBytes },
+      groupsAhead: slots,
+      expected: order.first
+    )
+    self.readers = readers
+    for _ in 0..<readers { shared.startReader() }
+  }
+
+  /// Reserves room for all of `groups`, which are used in this order, and starts `readers` threads that read ahead
+  /// once the first is asked for.
+  ///
+  /// What was read stays until ``leave()``.
+  public init(
+    keeping groups: [TensorPlacement],
+    of file: IdfxFile,
+    readers: Int
+  ) throws(WeightFileError) {
+    var offsets: [Int] = []
+    var end = 0
+    for group in groups {
+      offsets.append(end)
+      end += group.byteCount
+    }
+    shared = StreamState(
+      order: StreamOrder(lengths: [groups.count], slots: groups.count),
+      groups: groups,
+      file: file.file,
+      direct: nil,
+      arena: try WeightArena(byteCount: end, path: file.path),
+      offsets: offsets,
+      groupsAhead: Self.groupsAhead,
+      expected: nil
     )
     self.readers = readers
     for _ in 0..<readers { shared.startReader() }
@@ -69,6 +105,10 @@ public final class TensorStream: Sendable {
 
   /// Lets the slot of `group` be used for another one.
   public func release(_ group: Int) { shared.release(group) }
+
+  /// Gives the memory of all groups back to the system, and reads nothing before one is asked for; no group may be in
+  /// use.
+  public func leave() { shared.leave() }
 }
 
 /// What the user of a stream and its reading threads share.
@@ -82,11 +122,14 @@ private final class StreamState: @unchecked Sendable {
   private let direct: DirectFile?
   private let arena: WeightArena
   private let arenaRegion: ByteRegion
-  private let slotBytes: Int
+  /// Where each slot begins in the arena.
+  private let offsets: [Int]
+  private let groupsAhead: Int
 
   private let lock = NSCondition()
   private var slots: [Slot]
-  private var expected: Int
+  /// The group that is likely to be asked for next; `nil` when none is.
+  private var expected: Int?
   private var used: Int?
   /// The last group that the system was told of.
   private var announced: Int?
@@ -120,7 +163,9 @@ private final class StreamState: @unchecked Sendable {
     file: InputFile,
     direct: DirectFile?,
     arena: WeightArena,
-    slotBytes: Int
+    offsets: [Int],
+    groupsAhead: Int,
+    expected: Int?
   ) {
     self.order = order
     self.groups = groups
@@ -129,14 +174,15 @@ private final class StreamState: @unchecked Sendable {
     ownReader = BlockReader(direct: direct)
     self.arena = arena
     arenaRegion = arena.region()
-    self.slotBytes = slotBytes
+    self.offsets = offsets
+    self.groupsAhead = groupsAhead
+    self.expected = expected
     slots = [Slot](repeating: Slot(), count: order.slots)
-    expected = order.first
   }
 
   /// The memory of the slot of `group`, as far as the group fills it.
   func region(of group: Int) -> ByteRegion {
-    let start = arenaRegion.baseAddress + order.slot(of: group) * slotBytes
+    let start = arenaRegion.baseAddress + offsets[order.slot(of: group)]
     return ByteRegion(baseAddress: start, count: groups[group].byteCount) { [arenaRegion] _ in
       _ = arenaRegion
     }
@@ -181,6 +227,19 @@ private final class StreamState: @unchecked Sendable {
     }
   }
 
+  func leave() {
+    lock.lock()
+    defer { lock.unlock() }
+    precondition(used == nil, "a group is in use")
+    expected = nil
+    announced = nil
+    while slots.contains(where: \.isBusy) { lock.wait() }
+    slots = [Slot](repeating: Slot(), count: order.slots)
+    arena.leave()
+    ownReader.rest()
+    lock.broadcast()
+  }
+
   // MARK: The readers' side
 
   func startReader() {
@@ -192,6 +251,7 @@ private final class StreamState: @unchecked Sendable {
         if let claim = claim() {
           perform(claim, with: reader)
         } else {
+          if expected == nil { reader.rest() }
           lock.wait()
         }
       }
@@ -212,11 +272,12 @@ private final class StreamState: @unchecked Sendable {
     lock.unlock()
   }
 
-  /// The next block to decode, or `nil` when all slots are full or busy.
+  /// The next block to decode, or `nil` when none is wanted or all slots are full or busy.
   ///
   /// Called with the lock held.
   private func claim() -> Claim? {
-    for group in order.window(expected: expected, used: used) {
+    guard let expected else { return nil }
+    for group in order.window(expected: expected, used: used).prefix(groupsAhead) {
       let slot = order.slot(of: group)
       var claim = Claim(group: group, block: slots[slot].claimed)
       if slots[slot].group != group {
@@ -254,7 +315,7 @@ private final class StreamState: @unchecked Sendable {
         of: placement,
         from: file,
         into: arena,
-        at: slot * slotBytes
+        at: offsets[slot]
       )
     } catch {
       failure = error

@@ -46,6 +46,9 @@ package final class WeightArena: @unchecked Sendable {
     ByteRegion(baseAddress: UnsafeRawPointer(base), count: byteCount) { _ in _ = self }
   }
 
+  /// Gives the memory back to the system, which nobody may be reading; it is zero until it is written again.
+  package func leave() { madvise(base, max(byteCount, 1), MADV_DONTNEED) }
+
   /// Touches every page, with up to `threads` threads.
   private func touch(threads: Int) {
     let chunks = (byteCount + Self.hugePageBytes - 1) / Self.hugePageBytes

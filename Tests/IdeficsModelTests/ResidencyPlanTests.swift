@@ -28,6 +28,34 @@ import WeightFiles
     #expect(plan.bytes == 40 + inventory.parts.reduce(0) { $0 + $1.bytes })
   }
 
+  @Test func withoutABudgetImagesAreDecodedOnDemand() {
+    let plan = ResidencyPlan(withoutBudget: inventory)
+    #expect(!plan.isStreaming)
+    #expect(plan.onDemand == inventory.parts.filter(\.section.isOfImages))
+    #expect(plan.pinned == inventory.parts.filter { !$0.section.isOfImages })
+    #expect(plan.bytes + plan.onDemandBytes == allBytes)
+  }
+
+  @Test func whatIsUsedInPlaceButSeldomCountsForNothing() {
+    let mapped = SectionInventory(
+      smallBytes: inventory.smallBytes,
+      parts: inventory.parts.map {
+        ResidencyPlan.Part(
+          section: $0.section,
+          bytes: $0.bytes,
+          storedBytes: $0.bytes,
+          inPlaceBytes: $0.bytes
+        )
+      }
+    )
+    let plan = ResidencyPlan(withoutBudget: mapped)
+    let idle = inventory.parts.filter { $0.section.isOfImages || $0.section == .embedding }
+    #expect(plan.onDemand.isEmpty)
+    #expect(plan.bytes == allBytes - idle.reduce(0) { $0 + $1.bytes })
+    // A budget holds what is mapped as well: there everything is copied.
+    #expect(ResidencyPlan(mapped, room: allBytes)?.bytes == allBytes)
+  }
+
   @Test func everyPlanKeepsToItsRoomAndLosesNothing() throws {
     let least = ResidencyPlan.leastBytes(inventory)
     var lastCost = Int.max

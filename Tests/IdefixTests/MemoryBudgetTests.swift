@@ -80,7 +80,7 @@ import WeightFiles
       #expect(Set(expected.map { $0[0].tokens.map(\.id) }).count > 1)
 
       let least = try await leastBudget(path)
-      let weights = resident.residency.pinnedBytes
+      let weights = resident.residency.pinnedBytes + resident.residency.imageBytes
       var streamed: Set<Int> = []
       for share in 0...8 {
         let budget = least + weights * share / 8
@@ -103,12 +103,14 @@ import WeightFiles
     }
   }
 
-  @Test func cancellationLeavesTheStreamInOrder() async throws {
+  @Test(arguments: [true, false])
+  func cancellationLeavesTheStreamInOrder(hasBudget: Bool) async throws {
     try await MicroModel.withFile(recipe: .q8) { path in
       let resident = try await Engine.load(from: path, options: options(nil))
       let expected = try await answers(resident)
       await resident.shutDown()
-      let engine = try await Engine.load(from: path, options: options(try await leastBudget(path)))
+      let budget = hasBudget ? try await leastBudget(path) : nil
+      let engine = try await Engine.load(from: path, options: options(budget))
       for round in 0..<20 {
         let work = Task { try await answers(engine) }
         try await Task.sleep(for: .microseconds(300 * round))
@@ -127,9 +129,9 @@ import WeightFiles
       .flatMap(\.extents).flatMap(\.blocks)
   }
 
-  private func failure(of engine: Engine) async -> EngineError? {
+  private func failure(of engine: Engine, number: Int = 0) async -> EngineError? {
     do {
-      var request = try requests()[0]
+      var request = try requests()[number]
       request.usesPrefixCache = false
       _ = try await result(request, engine)
       return nil
@@ -165,6 +167,39 @@ import WeightFiles
       try overwrite(path, original)
       #expect(try await answers(engine) == expected)
       await engine.shutDown()
+    }
+  }
+
+  @Test func damageOfAnImagesWeightsIsAnErrorOfThatImage() async throws {
+    try await MicroModel.withFile(recipe: .q8) { path in
+      let engine = try await Engine.load(from: path, options: options(nil))
+      #expect(engine.residency.imageBytes > 0)
+      let original = try Data(contentsOf: URL(filePath: path))
+      var damaged = original
+      let tensor = try #require(
+        try IdfxFile.open(path).tensor(named: "model.vision_model.encoder.layers.1.mlp.fc1.weight")
+      )
+      let block = try #require(tensor.extents.first?.blocks.first)
+      damaged[block.offset + block.storedBytes / 2] ^= 1
+      try overwrite(path, damaged)
+
+      // What the image's weights are needed for fails, again and again; text goes on.
+      let text = try await result(try requests()[0], engine)
+      for _ in 0..<2 {
+        guard case .weightsLost(let reason, true) = await failure(of: engine, number: 1) else {
+          Issue.record("damage was not noticed")
+          return
+        }
+        #expect(reason.contains(tensor.name) && reason.contains("checksum"))
+      }
+      #expect(try await result(try requests()[0], engine).sequences == text.sequences)
+
+      try overwrite(path, original)
+      let answers = try await answers(engine)
+      await engine.shutDown()
+      let other = try await Engine.load(from: path, options: options(nil))
+      #expect(try await self.answers(other) == answers)
+      await other.shutDown()
     }
   }
 

@@ -155,6 +155,7 @@ extension WeightResidency {
     let plan = weights.plan
     bufferBytes = ResidencyPlan.slots * plan.slotBytes
     pinnedBytes = plan.bytes - bufferBytes
+    imageBytes = plan.onDemandBytes
     streamedBytesPerPass = plan.bytesPerPass
     streamedBytesPerImage = plan.bytesPerImage
     let load = weights.loadStatistics

@@ -4,7 +4,9 @@
 public struct WeightResidency: Sendable, Equatable {
   /// Bytes of weights that stay in memory.
   public var pinnedBytes = 0
-  /// Bytes of buffers for weights that do not.
+  /// Bytes of weights that are decoded when an image needs them, and let go when text goes on without one.
+  public var imageBytes = 0
+  /// Bytes of buffers for weights that are read anew.
   public var bufferBytes = 0
   /// Bytes of weights that are read and decoded anew in every pass over text.
   public var streamedBytesPerPass = 0

@@ -53,7 +53,7 @@ package struct CachePlan: Sendable, Equatable {
     let least = min(contextPages + imagePages, useful)
     guard let memory = options.memory else {
       residency = ResidencyPlan(
-        everythingOf: SectionInventory(configuration: configuration, file: file)
+        withoutBudget: SectionInventory(configuration: configuration, file: file)
       )
       let cache =
         options.cacheBytes ?? Int(clamping: ProcessInfo.processInfo.physicalMemory / 4)

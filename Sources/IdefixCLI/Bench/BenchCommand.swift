@@ -180,7 +180,7 @@ struct BenchCommand: Subcommand {
     load.tokensPerStep = BenchSubject.tokensPerStep
     load.decodingThreads = FileWeights.decodingThreads(of: threads)
     let ledger = MemoryLedger(file: file, configuration: configuration, load: load)
-    guard let memory else { return ResidencyPlan(everythingOf: ledger.inventory) }
+    guard let memory else { return ResidencyPlan(withoutBudget: ledger.inventory) }
     var needs = ledger.needs
     needs.leastCacheBytes = pages * pageBytes
     let plan = MemoryDivision(budget: memory.bytes, weights: ledger.inventory, needs: needs)
@@ -206,10 +206,7 @@ struct BenchCommand: Subcommand {
     } else {
       let access = memory == nil ? IdfxAccess.mapped : .copied
       let file = try IdfxFile.open(try ModelPath.resolve(model), access: access)
-      guard let json = try file.embeddedFile("config.json") else {
-        throw CommandFailure(.data, "\(file.path) holds no config.json.")
-      }
-      configuration = try Configuration(json: json)
+      configuration = try file.modelConfiguration()
       source = try FileWeights(
         file,
         configuration: configuration,

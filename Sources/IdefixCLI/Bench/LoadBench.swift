@@ -7,6 +7,7 @@
 // that the system has; one more run tells what is without.
 
 import Foundation
+import IdeficsModel
 import Idefix
 import Kernels
 import WeightFiles
@@ -62,7 +63,7 @@ struct LoadBench: Encodable {
   init(_ path: String, options: EngineOptions, repeats: Int) async throws {
     let threads = options.threads ?? Processors.recommendedThreads
     let file = try IdfxFile.open(path)
-    let loaded = file.tensors.filter { !file.isInPlace($0) }
+    let loaded = try Self.loadedTensors(of: file)
     guard !loaded.isEmpty else {
       throw CommandFailure(.usage, "\(path): its weights are used in place, so nothing is loaded.")
     }
@@ -113,6 +114,15 @@ struct LoadBench: Encodable {
     diskBytesPerSecond = limits.compactMap(\.diskBytesPerSecond).median
     decodedBytesPerSecond = limits.map(\.decodedBytesPerSecond).median ?? 0
     share = runs.map(\.share).median ?? 0
+  }
+
+  /// The tensors of `file` that an engine without a budget loads.
+  private static func loadedTensors(of file: IdfxFile) throws -> [IdfxTensor] {
+    let configuration = try file.modelConfiguration()
+    let plan = ResidencyPlan(
+      withoutBudget: SectionInventory(configuration: configuration, file: file)
+    )
+    return FileWeights.loadedTensors(of: file, configuration: configuration, plan: plan)
   }
 
   /// Seconds from opening `file`, none of which is in the page cache, to an engine that takes requests.
