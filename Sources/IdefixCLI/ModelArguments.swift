@@ -56,6 +56,7 @@ struct ModelArguments: ParsableArguments {
 
   /// Loads the model at `path`, or the default one, and says where its weights are if that is not plain.
   func loadEngine(_ path: String?, options: EngineOptions) async throws -> Engine {
+    ProcessMemory.returnLargeBuffers()
     let engine = try await Engine.load(from: try ModelPath.resolve(path), options: options)
     if !quiet, let line = engine.residency.summary { Terminal.writeError(line) }
     return engine
