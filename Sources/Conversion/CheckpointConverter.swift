@@ -10,7 +10,7 @@ import WeightFiles
 
 /// How a conversion is to be done.
 public struct ConversionOptions: Sendable {
-  /// Coding of blocks.
+  /// Coding of blocks, but for those of the embedding.
   public var codec: BlockCodec = .zstd
   /// Level of zstd.
   public var level = 3
@@ -22,6 +22,9 @@ public struct ConversionOptions: Sendable {
   public var adapter: String?
   /// Prompts to calibrate with: given if, and only if, the recipe asks for calibration.
   public var calibration: CalibrationRows?
+
+  /// Coding of the blocks of a parameter: of what is read by row, raw ones, so that only those rows take memory.
+  func codec(of role: WeightRole) -> BlockCodec { role.isReadByRow ? .raw : codec }
 
   /// The defaults: zstd level 3, every core, nothing replaced, no adapter, no calibration.
   public init() {}
@@ -129,6 +132,7 @@ public enum CheckpointConverter {
   ) -> [UInt8] {
     var parts: [[UInt8]] = [
       Array(toolVersion.utf8), Array(plan.recipe.json.utf8), Array(options.codec.name.utf8),
+      Array("embedding \(options.codec(of: .embedding).name)".utf8),
       Array("level \(options.codec == .zstd ? options.level : 0)".utf8),
     ]
     for file in source.folder.shards.map(\.file) + (adapter.map { [$0.file] } ?? []) {

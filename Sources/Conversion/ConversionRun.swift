@@ -79,7 +79,7 @@ final class ConversionRun: @unchecked Sendable {
     self.writer = writer
     self.cancellation = cancellation
     self.progress = progress
-    encoders = EncoderPool(codec: options.codec, level: options.level)
+    encoders = EncoderPool(level: options.level)
     let done = writer.tensors.count
     resumedBytes = plan.steps.prefix(done).reduce(0) { $0 + $1.source.byteCount }
     completed = resumedBytes
@@ -232,7 +232,8 @@ final class ConversionRun: @unchecked Sendable {
   ) throws(WeightFileError) -> ConversionOutput {
     guard let layout = step.layout else {
       let (bytes, energies) = try maker.dense(step, elements: block.units)
-      return .block(encoders.encode(bytes), scales: [], rowScales: [], energies: energies)
+      let coded = encoders.encode(bytes, options.codec(of: step.role))
+      return .block(coded, scales: [], rowScales: [], energies: energies)
     }
     var table = plainTable
     if step.needsCodebook {
@@ -249,7 +250,7 @@ final class ConversionRun: @unchecked Sendable {
       calibration: calibration
     )
     return .block(
-      encoders.encode(planes.codes),
+      encoders.encode(planes.codes, options.codec(of: step.role)),
       scales: planes.scales,
       rowScales: planes.rowScales,
       energies: energies
@@ -273,13 +274,14 @@ final class ConversionRun: @unchecked Sendable {
       throw .notFinite(path: source.folder.path, tensor: step.source.name)
     }
     do throws(WeightFileError) {
-      if block.isFirst { try writer.beginPlane() }
+      let codec = options.codec(of: step.role)
+      if block.isFirst { try writer.beginPlane(codec) }
       try writer.append(codes)
       guard block.isLast else { return }
       var storage = IdfxStorage.dense
       if let layout = step.layout {
-        try append(plane: pendingScales, unit: layout.tileBytes(.scales))
-        try append(plane: pendingRowScales, unit: layout.tileBytes(.rowScales))
+        try append(plane: pendingScales, unit: layout.tileBytes(.scales), codec)
+        try append(plane: pendingRowScales, unit: layout.tileBytes(.rowScales), codec)
         var codebook = Codebook.uniform
         if step.needsCodebook {
           guard let fitted = codebooks.value(for: block.step) else {
@@ -295,6 +297,7 @@ final class ConversionRun: @unchecked Sendable {
         step.source.name,
         shape: step.source.shape,
         storage: storage,
+        codec: codec,
         signalEnergy: pendingEnergies.signal,
         errorEnergy: pendingEnergies.error
       )
@@ -308,11 +311,16 @@ final class ConversionRun: @unchecked Sendable {
     report()
   }
 
-  private func append(plane: [UInt8], unit: Int) throws(WeightFileError) {
+  private func append(
+    plane: [UInt8],
+    unit: Int,
+    _ codec: BlockCodec
+  ) throws(WeightFileError) {
     guard !plane.isEmpty, let block = IdfxFormat.blockByteCount(unitBytes: unit) else { return }
-    try writer.beginPlane()
+    try writer.beginPlane(codec)
     for start in stride(from: 0, to: plane.count, by: block) {
-      try writer.append(encoders.encode(Array(plane[start..<min(start + block, plane.count)])))
+      let bytes = Array(plane[start..<min(start + block, plane.count)])
+      try writer.append(encoders.encode(bytes, codec))
     }
   }
 
@@ -346,15 +354,12 @@ private final class EncoderPool: @unchecked Sendable {
   // Sendable: `idle` is touched with `lock` held only, and an encoder is in it or in use by one thread.
   private let lock = NSLock()
   private var idle: [IdfxBlockEncoder] = []
-  private let codec: BlockCodec
   private let level: Int
 
-  init(codec: BlockCodec, level: Int) {
-    self.codec = codec
-    self.level = level
-  }
+  init(level: Int) { self.level = level }
 
-  func encode(_ bytes: [UInt8]) -> IdfxEncodedBlock {
+  func encode(_ bytes: [UInt8], _ codec: BlockCodec) -> IdfxEncodedBlock {
+    guard codec == .zstd else { return IdfxBlockEncoder(codec: codec, level: level).encode(bytes) }
     let encoder =
       lock.withLock { idle.popLast() } ?? IdfxBlockEncoder(codec: codec, level: level)
     defer { lock.withLock { idle.append(encoder) } }

@@ -36,6 +36,9 @@ public enum WeightRole: String, Sendable, CaseIterable, Codable {
 
   /// Whether the parameter is a matrix of a linear layer or table, stored packed.
   public var isMatrix: Bool { self != .small }
+
+  /// Whether a pass reads a few rows of the parameter only, wherever its tokens are.
+  public var isReadByRow: Bool { self == .embedding || self == .additionalEmbedding }
 }
 
 /// One parameter that a checkpoint must have.

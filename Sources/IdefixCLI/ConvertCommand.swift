@@ -33,7 +33,9 @@ struct ConvertCommand: Subcommand {
   @Option(help: "f32, bf16, q8, q4, or a recipe file (.json).")
   var recipe = "q4"
 
-  @Option(help: "Coding of blocks: zstd (smaller) or raw (used in place).")
+  @Option(
+    help: "Coding of blocks: zstd (smaller, but for the embedding) or raw (used in place)."
+  )
   var codec = "zstd"
 
   @Option(help: "Level of zstd, 1 to 19.")

@@ -150,7 +150,8 @@ extension ConversionPlan {
         encoding: step.layout?.encoding.name ?? "dense",
         parameters: step.source.shape.count,
         bytes: step.byteCount,
-        storedBytes: step.byteCount
+        storedBytes: step.byteCount,
+        isInPlace: step.role.isReadByRow
       )
     }
   }

@@ -54,7 +54,7 @@ public final class IdfxBlockEncoder {
 public final class IdfxWriter {
   /// Final path.
   public let path: String
-  /// Coding of all blocks.
+  /// Coding of embedded files.
   public let codec: BlockCodec
   /// Embedded files that are complete.
   public private(set) var files: [IdfxEmbeddedFile] = []
@@ -169,7 +169,7 @@ public final class IdfxWriter {
   ) throws(WeightFileError) {
     precondition(tensors.isEmpty && pending.isEmpty, "files come before tensors")
     precondition(CheckpointFolder.isPlainName(name), "an embedded file has a plain name")
-    try beginPlane()
+    try beginPlane(codec)
     for start in stride(from: 0, to: contents.count, by: IdfxFormat.maximumBlockBytes) {
       let piece = contents[start..<min(start + IdfxFormat.maximumBlockBytes, contents.count)]
       try append(encoder.encode(Array(piece)))
@@ -190,7 +190,7 @@ public final class IdfxWriter {
   }
 
   /// Begins the next plane of a tensor: pads to where its first block must lie.
-  public func beginPlane() throws(WeightFileError) {
+  public func beginPlane(_ codec: BlockCodec) throws(WeightFileError) {
     let alignment = codec == .raw ? IdfxFormat.rawAlignment : IdfxFormat.alignment
     let padding = (alignment - output.size % alignment) % alignment
     guard padding > 0 else { return }
@@ -205,13 +205,14 @@ public final class IdfxWriter {
     try output.append(block.bytes)
   }
 
-  /// Declares the blocks appended since the last item to be this tensor, plane after plane.
+  /// Declares the blocks appended since the last item, all of them in `codec`, to be this tensor, plane after plane.
   ///
   /// - Precondition: their number is what `shape` and `storage` ask for.
   public func endTensor(
     _ name: String,
     shape: Shape,
     storage: IdfxStorage,
+    codec: BlockCodec,
     signalEnergy: Double,
     errorEnergy: Double
   ) throws(WeightFileError) {

@@ -124,6 +124,19 @@ struct Converted {
     }
   }
 
+  @Test func whatIsReadByRowStaysRaw() throws {
+    let converted = try Converted()
+    let file = try IdfxFile.open(converted.path)
+    let raw = file.tensors.filter { tensor in tensor.extents.allSatisfy { $0.codec == .raw } }
+    #expect(
+      Set(raw.map(\.name)) == [
+        "model.embed_tokens.weight", "model.embed_tokens.additional_embedding.weight",
+      ]
+    )
+    #expect(raw.allSatisfy(file.isInPlace))
+    #expect(file.tensors.filter(file.isInPlace).map(\.name) == raw.map(\.name))
+  }
+
   @Test func resumesAfterEveryTensorToTheSameBytes() throws {
     let whole = try Converted()
     let source = try ConversionSource(path: Self.micro)

@@ -80,7 +80,7 @@ struct SampleModel {
       if case .packed(let layout, _) = item.storage { units = layout.planes.map(layout.tileBytes) }
       for (plane, unit) in zip(item.planes, units) {
         let block = try #require(IdfxFormat.blockByteCount(unitBytes: unit))
-        try writer.beginPlane()
+        try writer.beginPlane(codec)
         for start in stride(from: 0, to: plane.count, by: block) {
           try writer.append(encoder.encode(Array(plane[start..<min(start + block, plane.count)])))
         }
@@ -89,6 +89,7 @@ struct SampleModel {
         item.name,
         shape: item.shape,
         storage: item.storage,
+        codec: codec,
         signalEnergy: 2,
         errorEnergy: 0.5
       )
