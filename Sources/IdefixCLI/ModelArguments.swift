@@ -58,6 +58,8 @@ struct ModelArguments: ParsableArguments {
   func loadEngine(_ path: String?, options: EngineOptions) async throws -> Engine {
     ProcessMemory.returnLargeBuffers()
     let engine = try await Engine.load(from: try ModelPath.resolve(path), options: options)
+    // Of the text of tokenizers and settings, which was read into tables.
+    ProcessMemory.returnFreeMemory()
     if !quiet, let line = engine.residency.summary { Terminal.writeError(line) }
     return engine
   }

@@ -5,11 +5,13 @@ import Glibc
 
 /// Resident memory of this process.
 enum ProcessMemory {
-  /// Has buffers of a megabyte and more go back to the system when they are freed.
+  /// Has large buffers go back to the system when they are freed.
   ///
-  /// By default the C library learns from the first large ones, those that weights are read through, to keep such in its
-  /// heap.
-  static func returnLargeBuffers() { _ = mallopt(M_MMAP_THRESHOLD, 1 << 20) }
+  /// That is what the C library does at first; but from every one that is freed it learns to keep such in its heap.
+  static func returnLargeBuffers() { _ = mallopt(M_MMAP_THRESHOLD, 128 << 10) }
+
+  /// Gives what is free in the heap back to the system.
+  static func returnFreeMemory() { _ = malloc_trim(0) }
 
   /// Largest resident set so far, in bytes.
   static var peakResidentBytes: Int {
