@@ -28,6 +28,8 @@ struct DecoderLayerWeights: Sendable {
 
   /// `x += attention(x)`, then `x += MLP(x)`; the new keys and values go into the sequences' pages of
   /// this layer first, so that a token sees itself.
+  ///
+  /// `attended` is shown what attention gives, before it is projected.
   func apply(
     _ c: Configuration,
     _ k: ComputeContext,
@@ -35,7 +37,8 @@ struct DecoderLayerWeights: Sendable {
     _ step: StepPlan,
     layer: Int,
     cache: PageStore,
-    _ cancellation: CancellationFlag
+    _ cancellation: CancellationFlag,
+    attended: (borrowing Matrix) -> Void = { _ in }
   ) throws(ModelError) {
     let hidden = c.hiddenSize
     k.rmsNorm(s.x, weight: attentionNorm, eps: c.rmsNormEpsilon, into: &s.normed)
@@ -71,9 +74,10 @@ struct DecoderLayerWeights: Sendable {
       scale: 1 / Float(c.headDim).squareRoot(),
       spans: step.selfSpans(layer: layer),
       cache: cache,
-      into: &s.attended
+      into: &s.normed
     )
-    k.linearAdd(s.attended, output, into: &s.x)
+    attended(s.normed)
+    k.linearAdd(s.normed, output, into: &s.x)
 
     guard !cancellation.isRaised else { throw .cancelled }
     k.rmsNorm(s.x, weight: mlpNorm, eps: c.rmsNormEpsilon, into: &s.normed)

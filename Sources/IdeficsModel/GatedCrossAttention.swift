@@ -75,14 +75,16 @@ struct CrossBlockWeights: Sendable {
   /// `x += tanh(α) · attention(x, image)`, then `x += tanh(β) · MLP(x)`.
   ///
   /// A token that attends to no image has a span without keys: its attention output is exactly zero,
-  /// which is the gate. The MLP half runs for every token, images or not.
+  /// which is the gate. The MLP half runs for every token, images or not. `attended` is shown what attention gives,
+  /// before it is projected.
   func apply(
     _ c: Configuration,
     _ k: ComputeContext,
     _ s: TextActivations,
     spans: [AttentionSpan],
     cache: PageStore,
-    _ cancellation: CancellationFlag
+    _ cancellation: CancellationFlag,
+    attended: (borrowing Matrix) -> Void = { _ in }
   ) throws(ModelError) {
     k.rmsNorm(s.x, weight: attentionNorm, eps: c.rmsNormEpsilon, into: &s.normed)
     s.projected.reshape(columns: c.hiddenSize)
@@ -104,9 +106,10 @@ struct CrossBlockWeights: Sendable {
       scale: 1 / Float(c.headDim).squareRoot(),
       spans: spans,
       cache: cache,
-      into: &s.attended
+      into: &s.normed
     )
-    k.linearAdd(s.attended, output, scale: attentionGate, into: &s.x)
+    attended(s.normed)
+    k.linearAdd(s.normed, output, scale: attentionGate, into: &s.x)
 
     guard !cancellation.isRaised else { throw .cancelled }
     k.rmsNorm(s.x, weight: mlpNorm, eps: c.rmsNormEpsilon, into: &s.normed)

@@ -178,8 +178,10 @@ package final class LayerwisePass {
     }
     let step = plan(batch)
     let spans = step.crossSpans(block: 0)
-    try weights.apply(c, compute, scratch, spans: spans, cache: imagePages, cancellation)
-    show(first: 2, observer)
+    try weights.apply(c, compute, scratch, spans: spans, cache: imagePages, cancellation) {
+      observer?(2, $0)
+    }
+    show(first: 3, observer)
     store(batch)
   }
 
@@ -196,16 +198,17 @@ package final class LayerwisePass {
       compute.rmsNorm(s.x, weight: weights.attentionNorm, eps: c.rmsNormEpsilon, into: &s.normed)
       observer(0, s.normed)
     }
-    try weights.apply(c, compute, scratch, plan(batch), layer: 0, cache: textPages, cancellation)
-    show(first: 1, observer)
+    try weights.apply(c, compute, scratch, plan(batch), layer: 0, cache: textPages, cancellation) {
+      observer?(1, $0)
+    }
+    show(first: 2, observer)
     store(batch)
   }
 
-  /// Shows what a layer has left in its scratch: the inputs of its last three products.
+  /// Shows what a layer has left in its scratch: the inputs of its last two products.
   private func show(first: Int, _ observer: Observer?) {
-    observer?(first, scratch.attended)
-    observer?(first + 1, scratch.normed)
-    observer?(first + 2, scratch.inner)
+    observer?(first, scratch.normed)
+    observer?(first + 1, scratch.inner)
   }
 
   private func plan(_ batch: Batch) -> StepPlan {

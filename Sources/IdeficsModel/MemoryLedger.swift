@@ -194,7 +194,7 @@ public struct MemoryLedger: Sendable {
     // Keys and values of an image use the room of a step's products.
     let images = load.images > 0 ? c.imageStates * 2 * c.hiddenSize : 0
     let text =
-      load.tokensPerStep * (3 * c.hiddenSize + c.intermediateSize)
+      load.tokensPerStep * (2 * c.hiddenSize + c.intermediateSize)
       + max(load.tokensPerStep * projected, images)
     let logits = load.logitRows * c.totalVocabularySize
     guard load.images > 0 else {

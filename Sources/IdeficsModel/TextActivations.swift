@@ -6,18 +6,16 @@ import Tensors
 /// Activations of one step of the text stack; every matrix has room for `tokens` rows.
 final class TextActivations {
   var x: Matrix  // [tokens, hidden], the residual stream
-  var normed: Matrix  // [tokens, hidden]
+  var normed: Matrix  // [tokens, hidden]; what attention gives of it
   // [tokens, 3 · hidden], q | k | v; [tokens, hidden], q of cross-attention; [tokens, 2 · intermediate], gate | up;
   // [image states, 2 · hidden], k | v
   var projected: Matrix
-  var attended: Matrix  // [tokens, hidden]
   var inner: Matrix  // [tokens, intermediate]
 
   init(_ c: Configuration, tokens: Int) {
     x = Matrix(rows: tokens, columns: c.hiddenSize)
     normed = Matrix(rows: tokens, columns: c.hiddenSize)
     projected = Matrix(rows: tokens, columns: max(3 * c.hiddenSize, 2 * c.intermediateSize))
-    attended = Matrix(rows: tokens, columns: c.hiddenSize)
     inner = Matrix(rows: tokens, columns: c.intermediateSize)
   }
 
