@@ -63,7 +63,7 @@ func fillUnpackedPanel<L: Lanes, F: CodeFormat>(
   }
 }
 
-/// Adds the products of a panel with all tokens, up to six at a time, to their sums.
+/// Adds the products of a panel with all tokens, five or six at a time, to their sums.
 @inlinable @inline(__always)
 public func multiplyUnpackedPanel<L: Lanes>(
   _: L.Type,
@@ -75,13 +75,11 @@ public func multiplyUnpackedPanel<L: Lanes>(
   typealias T = TwoTiles<L>
   let groups = a.encoding == .q4g16 ? 2 : 1
   tokens.forEachTile(L.self, a, source, ahead) { tile in
-    switch tile.count {
-    case 1: multiplyUnpackedPanel(OneToken<T>.self, groups, source, tile)
-    case 2: multiplyUnpackedPanel(TwoTokens<T>.self, groups, source, tile)
-    case 3: multiplyUnpackedPanel(ThreeTokens<T>.self, groups, source, tile)
-    case 4: multiplyUnpackedPanel(FourTokens<T>.self, groups, source, tile)
-    case 5: multiplyUnpackedPanel(FiveTokens<T>.self, groups, source, tile)
-    default: multiplyUnpackedPanel(SixTokens<T>.self, groups, source, tile)
+    // From 25 tokens on, even tiles have five or six.
+    if tile.count == 5 {
+      multiplyUnpackedPanel(FiveTokens<T>.self, groups, source, tile)
+    } else {
+      multiplyUnpackedPanel(SixTokens<T>.self, groups, source, tile)
     }
   }
 }
