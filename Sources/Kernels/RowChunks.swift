@@ -2,10 +2,10 @@
 
 import KernelCore
 
-/// The row tiles of several products, one behind the other, cut into chunks that grow smaller.
+/// The row tiles of several products, one behind the other, cut into chunks that grow smaller from both ends on.
 ///
-/// Memory streams best in long runs, and threads should end together: each chunk is a share of
-/// what is left, down to a size that still outweighs the claim of a chunk.
+/// Memory streams best in long runs, and threads, which claim chunks from either end, should end together: each
+/// chunk is a share of what is left, down to a size that still outweighs the claim of a chunk.
 struct RowChunks {
   /// First tile of each product, then their number.
   private var products = [0]
@@ -39,12 +39,21 @@ struct RowChunks {
     }
     let shares = threads * 2
     let floor = max(1, min(least, all / shares), all / ThreadPool.maximumChunks + 1)
-    var first = 0
-    while first < all {
-      let share = min(most, (all - first) / shares) / unit * unit
-      first += min(all - first, max(floor, share))
-      bounds.append(first)
+    var (lower, upper) = (0, all)
+    var ends: [Int] = []
+    while lower < upper {
+      let share = min(most, (upper - lower) / shares) / unit * unit
+      let size = min(upper - lower, max(floor, share))
+      // In turns: a chunk from the lower end, one from the upper.
+      if bounds.count == ends.count + 1 {
+        lower += size
+        bounds.append(lower)
+      } else {
+        ends.append(upper)
+        upper -= size
+      }
     }
+    bounds += ends.reversed()
   }
 
   /// Number of chunks.
