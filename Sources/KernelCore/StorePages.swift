@@ -3,31 +3,123 @@
 /// Stores heads `lower..<upper` of every token.
 @inlinable @inline(__always)
 public func storePages<L: Lanes>(_: L.Type, _ a: StoreArguments, _ lower: Int, _ upper: Int) {
-  for token in 0..<a.tokens {
+  var token = 0
+  while token < a.tokens {
     let position = a.start + token
+    let slot = position % PageGeometry.tokens
     let page =
       a.base + Int(a.pages[position / PageGeometry.tokens]) * a.geometry.pageBytes
+    let isWhole = slot == 0 && token + PageGeometry.tokens <= a.tokens
     for head in lower..<upper {
-      let ahead = min(token + 8, a.tokens - 1)
-      fetchHead(L.self, a.keys + (ahead * a.keyStride + head * a.geometry.headDim), a.geometry)
-      fetchHead(L.self, a.values + (ahead * a.valueStride + head * a.geometry.headDim), a.geometry)
-      storeHead(
-        L.self,
-        a.geometry,
-        page,
-        head,
-        position % PageGeometry.tokens,
-        a.keys + token * a.keyStride + head * a.geometry.headDim,
-        a.values + token * a.valueStride + head * a.geometry.headDim
-      )
+      let key = a.keys + (token * a.keyStride + head * a.geometry.headDim)
+      let value = a.values + (token * a.valueStride + head * a.geometry.headDim)
+      if isWhole {
+        storeWholeHead(L.self, a, page, head, key, value)
+      } else {
+        storeHead(L.self, a.geometry, page, head, slot, key, value)
+      }
     }
+    token += isWhole ? PageGeometry.tokens : 1
   }
 }
 
-/// Fetches one head of a token: tokens lie too far apart for a processor to foresee.
+/// Stores one head of the 16 tokens of a page.
+///
+/// The same values as `storeHead`. A key's dimensions are rows of the page: 16 keys are turned by 16 dimensions at a
+/// time. The tokens of the next page are fetched meanwhile, which lie too far apart for a processor to foresee.
 @inlinable @inline(__always)
-func fetchHead<L: Lanes>(_: L.Type, _ x: UnsafePointer<Float>, _ g: PageGeometry) {
-  for d in stride(from: 0, to: g.headDim, by: 16) { L.prefetch(x + d) }
+func storeWholeHead<L: Lanes>(
+  _: L.Type,
+  _ a: StoreArguments,
+  _ page: UnsafeMutableRawPointer,
+  _ head: Int,
+  _ key: UnsafePointer<Float>,
+  _ value: UnsafePointer<Float>
+) {
+  typealias V = SIMD16<Float>
+  let g = a.geometry
+  let width = g.element.bytes
+  let keys = page + head * g.headBytes
+  let values = page + g.valueOffset + head * g.headBytes
+  var keyInverses = V(repeating: 1)
+  var valueInverses = V(repeating: 1)
+  if g.element == .int8 {
+    let scales = (page + g.keyScaleOffset).assumingMemoryBound(to: Float.self)
+    for token in 0..<PageGeometry.tokens {
+      let keyTop = largestMagnitude(L.self, key + token * a.keyStride, g.headDim)
+      let valueTop = largestMagnitude(L.self, value + token * a.valueStride, g.headDim)
+      keyInverses[token] = keyTop > 0 ? 127 / keyTop : 0
+      valueInverses[token] = valueTop > 0 ? 127 / valueTop : 0
+      scales[head * 16 + token] = keyTop / 127
+      scales[(g.heads + head) * 16 + token] = valueTop / 127
+    }
+  }
+  var d = 0
+  while d < g.paddedDim {
+    let count = g.headDim - d
+    for token in 0..<PageGeometry.tokens {
+      L.prefetch(key + ((PageGeometry.tokens + token) * a.keyStride + d))
+      L.prefetch(value + ((PageGeometry.tokens + token) * a.valueStride + d))
+    }
+    turned(key + d, a.keyStride, count) { lane, k in
+      storeElements(L.self, g.element, k * keyInverses, keys + (d + lane) * 16 * width)
+    }
+    for token in 0..<PageGeometry.tokens {
+      let v = V.load(value + (token * a.valueStride + d), count: count)
+      let inverse = V(repeating: valueInverses[token])
+      storeElements(L.self, g.element, v * inverse, values + (token * g.paddedDim + d) * width)
+    }
+    d += 16
+  }
+}
+
+/// Reads 16 vectors of `count` values, then zeros, at `p`, `p + stride` …, and calls `body` for each lane with its
+/// values in all of them.
+@inlinable @inline(__always)
+func turned(
+  _ p: UnsafePointer<Float>,
+  _ stride: Int,
+  _ count: Int,
+  _ body: (Int, SIMD16<Float>) -> Void
+) {
+  typealias V = SIMD16<Float>
+  withUnsafeTemporaryAllocation(of: V.self, capacity: 32) { vectors in
+    for row in 0..<16 { vectors[row] = V.load(p + row * stride, count: count) }
+    // The lanes of vectors i and i + 8 in turns become vectors 2i and 2i + 1: four rounds turn the square.
+    for round in 0..<4 {
+      let (from, to) = round % 2 == 0 ? (0, 16) : (16, 0)
+      for index in 0..<8 {
+        let (a, b) = (vectors[from + index], vectors[from + index + 8])
+        vectors[to + 2 * index] = inTurns(a.lowHalf, b.lowHalf)
+        vectors[to + 2 * index + 1] = inTurns(a.highHalf, b.highHalf)
+      }
+    }
+    for lane in 0..<16 { body(lane, vectors[lane]) }
+  }
+}
+
+/// The lanes of `a` and `b` in turns.
+@inlinable @inline(__always)
+func inTurns(_ a: SIMD8<Float>, _ b: SIMD8<Float>) -> SIMD16<Float> {
+  var v = SIMD16<Float>()
+  v.evenHalf = a
+  v.oddHalf = b
+  return v
+}
+
+/// Converts 16 values to the element type: int8 after scaling.
+@inlinable @inline(__always)
+func storeElements<L: Lanes>(
+  _: L.Type,
+  _ element: PageElement,
+  _ v: SIMD16<Float>,
+  _ out: UnsafeMutableRawPointer
+) {
+  switch element {
+  case .float32: v.store(out.assumingMemoryBound(to: Float.self))
+  case .float16: L.storeFloat16(finite(L.self, v), to: out)
+  case .int8: L.storeInt8(rounded(v), to: out)
+  }
 }
 
 /// Stores one head of one token.
@@ -61,14 +153,13 @@ func storeHead<L: Lanes>(
     // A vector of the key is scattered over 16 rows of the page, through `staged`.
     let k = SIMD16<Float>.load(key + d, count: count)
     let v = SIMD16<Float>.load(value + d, count: count)
+    storeElements(L.self, g.element, v * SIMD16(repeating: valueInverse), values + d * width)
     switch g.element {
     case .float32:
-      v.store((values + d * 4).assumingMemoryBound(to: Float.self))
       for lane in 0..<16 {
         keys.storeBytes(of: k[lane], toByteOffset: (d + lane) * 64, as: Float.self)
       }
     case .float16:
-      L.storeFloat16(finite(L.self, v), to: values + d * 2)
       var staged = SIMD16<UInt16>(repeating: 0)
       withUnsafeMutableBytes(of: &staged) { bytes in
         guard let base = bytes.baseAddress else { return }
@@ -79,7 +170,6 @@ func storeHead<L: Lanes>(
         }
       }
     case .int8:
-      L.storeInt8(rounded(v * SIMD16(repeating: valueInverse)), to: values + d)
       let codes = rounded(k * SIMD16(repeating: keyInverse))
       for lane in 0..<16 {
         keys.storeBytes(

@@ -66,15 +66,16 @@ private struct Case: Sendable, CustomTestStringConvertible {
     return store
   }
 
-  /// Results of the last `queries` tokens of the sequence, `batch` at a time.
+  /// Results of the last `queries` tokens of the sequence, `batch` at a time, which was stored in chunks.
   func results(
     _ context: ComputeContext,
     queries: Int,
     batch: Int,
+    chunk: Int = 7,
     pages: [Int32]? = nil
   ) throws -> [Float] {
     let pages = pages ?? pageTable
-    let cache = try store(context, chunk: 7, pages: pages)
+    let cache = try store(context, chunk: chunk, pages: pages)
     let q = sample(rows: queries, columns: width + 5, seed: 102)
     var out: [Float] = []
     for first in stride(from: 0, to: queries, by: batch) {
@@ -165,6 +166,18 @@ private struct Case: Sendable, CustomTestStringConvertible {
     let elsewhere = Array(test.pageTable.map { ($0 + 4) % 11 })
     let moved = try test.results(context, queries: n, batch: n, pages: elsewhere)
     #expect(moved.map(\.bitPattern) == whole.map(\.bitPattern))
+  }
+
+  @Test(arguments: Case.all, ISA.available)
+  private func cuttingTheKeysChangesNothing(_ test: Case, _ isa: ISA) throws {
+    let context = try ComputeContext(isa: isa, threads: 2)
+    let n = min(test.keys, 5)
+    let oneByOne = try test.results(context, queries: n, batch: n, chunk: 1)
+    // Whole pages at once; some that begin inside a page; pages and a rest.
+    for chunk in [16, 23, test.keys] {
+      let cut = try test.results(context, queries: n, batch: n, chunk: chunk)
+      #expect(cut.map(\.bitPattern) == oneByOne.map(\.bitPattern), "chunks of \(chunk)")
+    }
   }
 
   @Test(arguments: ISA.available)
