@@ -20,7 +20,7 @@ func kernel(clang flags: [String]) -> [SwiftSetting] {
 }
 
 #if arch(x86_64)
-let kernelTargets = ["KernelsAVX2", "KernelsAVX512VNNI"]
+let kernelTargets = ["KernelsAVX2", "KernelsAVXVNNI", "KernelsAVX512VNNI"]
 #elseif arch(arm64)
 let kernelTargets = ["KernelsNEON"]
 #else
@@ -30,6 +30,7 @@ let kernelTargets: [String] = []
 /// Instruction-set flags of each kernel target.
 let instructionSets = [
   "KernelsAVX2": ["-mavx2", "-mfma", "-mf16c", "-mbmi2"],
+  "KernelsAVXVNNI": ["-mavx2", "-mfma", "-mf16c", "-mbmi2", "-mavxvnni"],
   "KernelsAVX512VNNI": [
     "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni", "-mfma",
     "-mf16c", "-mbmi2", "-mprefer-vector-width=512",

@@ -10,7 +10,7 @@ struct ModelArguments: ParsableArguments {
   @Option(help: "Threads of the kernels (default: physical cores this process may use).")
   var threads: Int?
 
-  @Option(help: "Instruction set: portable, avx2, avx512vnni or neon (default: the best there is).")
+  @Option(help: "Instruction set: portable, avx2, avxvnni, avx512vnni or neon (default: the best).")
   var isa: String?
 
   @Option(help: "Ceiling on resident memory, such as 6G.")

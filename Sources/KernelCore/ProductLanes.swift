@@ -4,11 +4,11 @@
 /// Products of int8 weights with int8 activations, some rows at a time.
 public protocol ProductLanes {
   /// 4 int8 weights for each row, in the form that `dot` takes.
-  associatedtype Weights
+  associatedtype Weights: BitwiseCopyable
   /// One int32 for each row.
-  associatedtype Sums
+  associatedtype Sums: BitwiseCopyable
   /// One group scale for each row, in the form that `dot` and `end` take.
-  associatedtype GroupScale
+  associatedtype GroupScale: BitwiseCopyable
 
   /// Rows that go through together: a divisor or a multiple of 16.
   static var partRows: Int { get }
@@ -47,9 +47,9 @@ extension Lanes {
   }
 }
 
-/// Something for each of two row tiles.
+/// Something for each of two parts.
 @usableFromInline
-struct OfTwoTiles<Value> {
+struct OfTwo<Value: BitwiseCopyable>: BitwiseCopyable {
   @usableFromInline var first: Value
   @usableFromInline var second: Value
 
@@ -60,15 +60,15 @@ struct OfTwoTiles<Value> {
   }
 }
 
-/// Two row tiles together.
+/// Two row tiles together, or both halves of one.
 ///
 /// What is read of a token serves both, which leaves the load units free for weights. Where multipliers are as
 /// fast as these, reading would else be the limit.
 @usableFromInline
-enum TwoTiles<L: Lanes>: ProductLanes {
-  @usableFromInline typealias Weights = OfTwoTiles<L.Weights>
-  @usableFromInline typealias Sums = OfTwoTiles<L.Sums>
-  @usableFromInline typealias GroupScale = OfTwoTiles<L.GroupScale>
+enum TwoParts<L: Lanes>: ProductLanes {
+  @usableFromInline typealias Weights = OfTwo<L.Weights>
+  @usableFromInline typealias Sums = OfTwo<L.Sums>
+  @usableFromInline typealias GroupScale = OfTwo<L.GroupScale>
 
   @inlinable @inline(__always)
   static var partRows: Int { 2 * L.partRows }
@@ -114,7 +114,12 @@ enum TwoTiles<L: Lanes>: ProductLanes {
     _ scale: Float,
     _ floats: UnsafeMutablePointer<Float>
   ) {
-    L.addProducts(sums.first, scale, floats)
-    L.addProducts(sums.second, scale, floats + L.partRows)
+    if L.partRows == 16 {
+      L.addProducts(sums.first, scale, floats)
+      L.addProducts(sums.second, scale, floats + 16)
+    } else {
+      let all = unsafeBitCast(sums, to: SIMD16<Int32>.self)
+      KernelCore.addProducts(L.self, all, scale, floats)
+    }
   }
 }

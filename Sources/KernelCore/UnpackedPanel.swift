@@ -1,27 +1,34 @@
-// Panels for instruction sets to which a vector is a whole row tile: two row tiles side by side, ready
-// for their dot products.
+// Panels for instruction sets that multiply the bytes of four k at once: two parts of 16 or 8 rows side by side,
+// ready for their dot products. Parts are two row tiles where a vector is a whole one, else the halves of one.
 //
-// A record of 32 k is, for each of its groups, the group's scales as int32 `[2 row tiles][16 rows]`, then
-// for every four k the weights `[2 row tiles][16 rows][4 k]`. A row tile without a neighbour stands for both.
+// A record of 32 k is, for each of its groups, the group's scales as int32 `[2 parts][rows]`, then for every four k
+// the weights `[2 parts][rows][4 k]`. A row tile without a neighbour stands for both.
 
 import Tensors
 
 /// The layout of these panels.
 @usableFromInline
-enum UnpackedPanel {
-  /// Bytes of four k, or of the scales of a group, of two row tiles.
+enum UnpackedPanel<L: Lanes> {
+  /// Bytes of four k, or of the scales of a group, of one part.
   @inlinable @inline(__always)
-  static var lineBytes: Int { 128 }
+  static var partBytes: Int { 4 * L.partRows }
+  /// Bytes of the same of both parts.
+  @inlinable @inline(__always)
+  static var lineBytes: Int { 2 * partBytes }
+
+  /// Twos of parts that `rowTiles` row tiles make.
+  @inlinable @inline(__always)
+  static func twos(_ rowTiles: Int) -> Int { L.partRows == 16 ? 1 : rowTiles }
 }
 
-/// Unpacks up to 256 k of two row tiles.
+/// Unpacks up to 256 k of the row tiles of `source`.
 @inlinable @inline(__always)
 public func fillUnpackedPanel<L: Lanes>(
   _: L.Type,
   _ a: LinearArguments,
   _ source: PanelSource,
   _ panel: UnsafeMutableRawPointer
-) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
+) {
   switch a.encoding {
   case .q4g32: fillUnpackedPanel(L.self, FourBitGroup32.self, a, source, panel)
   case .q4g16: fillUnpackedPanel(L.self, FourBitGroup16.self, a, source, panel)
@@ -36,25 +43,29 @@ func fillUnpackedPanel<L: Lanes, F: CodeFormat>(
   _ a: LinearArguments,
   _ source: PanelSource,
   _ panel: UnsafeMutableRawPointer
-) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
+) {
+  typealias Panel = UnpackedPanel<L>
   let table = withUnsafePointer(to: a.codebook) { L.table(UnsafeRawPointer($0)) }
   let twosInGroup = 4 / F.groups
-  for place in 0..<2 {
-    let tile = source.tile + min(place, source.rowTiles - 1)
-    var codes = a.codes + tile * a.tileBytes + source.record * F.blockBytes
-    var scales = a.groupScales + (tile * a.groups + source.record * F.groups) * 16
-    var out = panel + place * 64
+  for part in 0..<(2 * Panel.twos(source.rowTiles)) {
+    let two = part / 2
+    let place = part % 2
+    let tile = source.tile + (L.partRows == 16 ? min(place, source.rowTiles - 1) : two)
+    let row = L.partRows == 16 ? 0 : place * L.partRows
+    var codes = a.codes + tile * a.tileBytes + (source.record * F.blockBytes + row * 4)
+    var scales = a.groupScales + ((tile * a.groups + source.record * F.groups) * 16 + row)
+    var out = panel + (two * LinearScratch.panelBytes + place * Panel.partBytes)
     for _ in 0..<source.count {
       for group in 0..<F.groups {
-        out.storeBytes(of: L.groupScale(scales + group * 16), as: SIMD16<Int32>.self)
-        out += UnpackedPanel.lineBytes
+        out.storeBytes(of: L.groupScale(scales + group * 16), as: L.GroupScale.self)
+        out += Panel.lineBytes
         // In twos, as 4-bit codes share a line: low and high halves need code of their own.
         for two in (group * twosInGroup)..<((group + 1) * twosInGroup) {
           let first = F.weights(L.self, codes, two * 2, table)
           let second = F.weights(L.self, codes, two * 2 + 1, table)
-          out.storeBytes(of: first, as: SIMD16<UInt32>.self)
-          (out + UnpackedPanel.lineBytes).storeBytes(of: second, as: SIMD16<UInt32>.self)
-          out += 2 * UnpackedPanel.lineBytes
+          out.storeBytes(of: first, as: L.Weights.self)
+          (out + Panel.lineBytes).storeBytes(of: second, as: L.Weights.self)
+          out += 2 * Panel.lineBytes
         }
       }
       codes += F.blockBytes
@@ -63,7 +74,7 @@ func fillUnpackedPanel<L: Lanes, F: CodeFormat>(
   }
 }
 
-/// Adds the products of a panel with all tokens, five or six at a time, to their sums.
+/// Adds the products of a panel with all tokens, a tile of tokens at a time, to their sums.
 @inlinable @inline(__always)
 public func multiplyUnpackedPanel<L: Lanes>(
   _: L.Type,
@@ -71,20 +82,27 @@ public func multiplyUnpackedPanel<L: Lanes>(
   _ source: PanelSource,
   _ tokens: PanelTokens,
   _ ahead: PanelAhead
-) where L.Weights == SIMD16<UInt32>, L.GroupScale == SIMD16<Int32> {
-  typealias T = TwoTiles<L>
+) {
+  typealias T = TwoParts<L>
   let groups = a.encoding == .q4g16 ? 2 : 1
   tokens.forEachTile(L.self, a, source, ahead) { tile in
-    // From 25 tokens on, even tiles have five or six.
-    if tile.count == 5 {
-      multiplyUnpackedPanel(FiveTokens<T>.self, groups, source, tile)
-    } else {
-      multiplyUnpackedPanel(SixTokens<T>.self, groups, source, tile)
+    for two in 0..<UnpackedPanel<L>.twos(source.rowTiles) {
+      // Even tiles: of five or six from 25 tokens on, or of two or three from five on.
+      switch tile.count {
+      case 2 where L.panelUnit == 3:
+        multiplyUnpackedPanel(TwoTokens<T>.self, groups, source, tile, two)
+      case 3 where L.panelUnit == 3:
+        multiplyUnpackedPanel(ThreeTokens<T>.self, groups, source, tile, two)
+      case 5 where L.panelUnit == 6:
+        multiplyUnpackedPanel(FiveTokens<T>.self, groups, source, tile, two)
+      default:
+        multiplyUnpackedPanel(SixTokens<T>.self, groups, source, tile, two)
+      }
     }
   }
 }
 
-/// The products of two row tiles with the tokens of `S`, `groups` to a record.
+/// The products of parts `2 · two` and `2 · two + 1` with the tokens of `S`, `groups` to a record.
 ///
 /// One body of 16 k serves groups of 16 and of 32.
 @inlinable @inline(__always)
@@ -92,26 +110,28 @@ func multiplyUnpackedPanel<S: TokenSums, T: Lanes>(
   _: S.Type,
   _ groups: Int,
   _ source: PanelSource,
-  _ tile: PanelTokens
-) where S.L == TwoTiles<T>, T.Weights == SIMD16<UInt32>, T.GroupScale == SIMD16<Int32> {
+  _ tile: PanelTokens,
+  _ two: Int
+) where S.L == TwoParts<T> {
+  typealias Panel = UnpackedPanel<T>
   let sixteens = 2 / groups
   let supplement = groups == 2 ? ActivationRecord.halfCorrections : ActivationRecord.supplement
   var totals = S.zero
-  var line = tile.panel
+  var line = tile.panel + two * LinearScratch.panelBytes
   var record = tile.x
   for _ in 0..<source.count {
     var x = record
     var correction = record + supplement
     for _ in 0..<groups {
-      let scale = pairAt(line, as: SIMD16<Int32>.self)
+      let scale = pairAt(line, as: T.GroupScale.self)
       var products = totals.begin(correction: correction)
-      line += UnpackedPanel.lineBytes
+      line += Panel.lineBytes
       for _ in 0..<sixteens {
         for index in 0..<4 {
-          let weights = pairAt(line + index * UnpackedPanel.lineBytes, as: SIMD16<UInt32>.self)
+          let weights = pairAt(line + index * Panel.lineBytes, as: T.Weights.self)
           products.add(weights, x + index * 4, scale)
         }
-        line += 4 * UnpackedPanel.lineBytes
+        line += 4 * Panel.lineBytes
         x += 16
       }
       correction += 4
@@ -119,11 +139,18 @@ func multiplyUnpackedPanel<S: TokenSums, T: Lanes>(
     }
     record += S.count * ActivationRecord.bytes
   }
-  totals.addProducts(tile.scales, tile.sums, stride: PanelSource.sumsStride)
+  totals.addProducts(tile.scales, tile.sums + two * 16, stride: PanelSource.sumsStride)
 }
 
-/// The vectors of two row tiles at `p`.
+/// The vectors of two parts at `p`.
 @inlinable @inline(__always)
-func pairAt<Vector>(_ p: UnsafeRawPointer, as _: Vector.Type) -> OfTwoTiles<Vector> {
-  OfTwoTiles(p.loadUnaligned(as: Vector.self), (p + 64).loadUnaligned(as: Vector.self))
+func pairAt<Vector: BitwiseCopyable>(
+  _ p: UnsafeRawPointer,
+  as _: Vector.Type
+) -> OfTwo<Vector> {
+  let bytes = MemoryLayout<Vector>.size
+  return OfTwo(
+    p.loadUnaligned(as: Vector.self),
+    (p + bytes).loadUnaligned(as: Vector.self)
+  )
 }

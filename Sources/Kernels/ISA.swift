@@ -7,6 +7,7 @@ import KernelCore
 #if arch(x86_64)
 import KernelsAVX2
 import KernelsAVX512VNNI
+import KernelsAVXVNNI
 #elseif arch(arm64)
 import Glibc
 import KernelsNEON
@@ -20,6 +21,8 @@ public enum ISA: String, CaseIterable, Sendable {
   case portable
   /// AVX2, FMA and F16C.
   case avx2
+  /// AVX2, FMA and F16C with AVX-VNNI.
+  case avxvnni
   /// AVX-512 (F, BW, DQ, VL) with VNNI.
   case avx512vnni
   /// ARMv8.2 with dot product and half precision.
@@ -37,13 +40,14 @@ public enum ISA: String, CaseIterable, Sendable {
     case .portable: .portable
     #if arch(x86_64)
     case .avx2: .avx2
+    case .avxvnni: .avxvnni
     case .avx512vnni: .avx512vnni
     case .neon: nil
     #elseif arch(arm64)
     case .neon: .neon
-    case .avx2, .avx512vnni: nil
+    case .avx2, .avxvnni, .avx512vnni: nil
     #else
-    case .avx2, .avx512vnni, .neon: nil
+    case .avx2, .avxvnni, .avx512vnni, .neon: nil
     #endif
     }
   }
@@ -61,11 +65,14 @@ public enum ISA: String, CaseIterable, Sendable {
     let features = cpu_identify(7, 0)
     // State: SSE 1, AVX 2. AVX2 5, BMI2 8.
     guard has(state, 1, 2), has(features[1], 5, 8) else { return [] }
+    var found: [ISA] = [.avx2]
+    // AVX-VNNI 4.
+    if has(cpu_identify(7, 1)[0], 4) { found.append(.avxvnni) }
     // State: opmask 5, upper halves 6 and 7. F 16, DQ 17, BW 30, VL 31; VNNI 11.
-    guard has(state, 5, 6, 7), has(features[1], 16, 17, 30, 31), has(features[2], 11) else {
-      return [.avx2]
+    if has(state, 5, 6, 7), has(features[1], 16, 17, 30, 31), has(features[2], 11) {
+      found.append(.avx512vnni)
     }
-    return [.avx2, .avx512vnni]
+    return found
   }
   #elseif arch(arm64)
   private static func detected() -> [ISA] {

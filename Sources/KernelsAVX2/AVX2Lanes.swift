@@ -92,6 +92,9 @@ enum AVX2Lanes: Lanes {
   static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums { sums }
 
   @inline(__always)
+  static var holdsSixteenRows: Bool { false }
+
+  @inline(__always)
   static func complete(_ record: UnsafeMutableRawPointer) {
     for half in 0..<2 {
       let codes = loadInt8(record + half * 16)
@@ -101,72 +104,7 @@ enum AVX2Lanes: Lanes {
   }
 }
 
-extension AVX2Lanes {
-  @inline(__always)
-  static func float(_ v: SIMD16<Int32>) -> SIMD16<Float> { lanes_float(v) }
-
-  @inline(__always)
-  static func max(_ a: SIMD16<Float>, _ b: SIMD16<Float>) -> SIMD16<Float> {
-    lanes_max(a, b)
-  }
-
-  @inline(__always)
-  static func min(_ a: SIMD16<Float>, _ b: SIMD16<Float>) -> SIMD16<Float> {
-    lanes_min(a, b)
-  }
-
-  @inline(__always)
-  static func select(
-    _ a: SIMD16<Float>,
-    above b: SIMD16<Float>,
-    _ x: SIMD16<Float>,
-    _ y: SIMD16<Float>
-  ) -> SIMD16<Float> {
-    lanes_select(a, b, x, y)
-  }
-
-  @inline(__always)
-  static func nearestCode(_ position: SIMD16<Float>, _ firsts: SIMD16<Float>) -> SIMD16<UInt32> {
-    lanes_nearest_code(position, firsts)
-  }
-
-  @inline(__always)
-  static func nearest(
-    _ position: SIMD16<Float>,
-    _ entries: SIMD16<Float>,
-    _ firsts: SIMD16<Float>
-  ) -> SIMD16<Float> {
-    lanes_nearest(position, entries, firsts)
-  }
-
-  @inline(__always)
-  static func loadInt8(_ p: UnsafeRawPointer) -> SIMD16<Int32> { lanes_load_i8(p) }
-
-  @inline(__always)
-  static func storeInt8(_ v: SIMD16<Int32>, to p: UnsafeMutableRawPointer) {
-    lanes_store_i8(v, p)
-  }
-
-  @inline(__always)
-  static func loadFloat16(_ p: UnsafeRawPointer) -> SIMD16<Float> { lanes_load_f16(p) }
-
-  @inline(__always)
-  static func storeFloat16(_ v: SIMD16<Float>, to p: UnsafeMutableRawPointer) {
-    lanes_store_f16(v, p)
-  }
-
-  @inline(__always)
-  static func loadBFloat16(_ p: UnsafeRawPointer) -> SIMD16<Float> { lanes_load_bf16(p) }
-
-  @inline(__always)
-  static var holdsSixteenRows: Bool { false }
-
-  @inline(__always)
-  static func prefetch(_ p: UnsafeRawPointer) { lanes_prefetch(p) }
-
-  @inline(__always)
-  static func prefetchFar(_ p: UnsafeRawPointer) { lanes_prefetch_far(p) }
-}
+typealias NativeLanes = AVX2Lanes
 
 extension KernelTable {
   /// The kernels of `AVX2Lanes`.

@@ -1,4 +1,4 @@
-// Primitives of AVX2 and AVX-512. Included by intrinsics.h.
+// Primitives of AVX2, AVX-VNNI and AVX-512. Included by intrinsics.h.
 
 #ifndef IDEFIX_INTRINSICS_X86_H
 #define IDEFIX_INTRINSICS_X86_H
@@ -104,14 +104,29 @@ LANES lanes_f32x16 lanes_nearest(
 }
 #endif
 
-#if defined(__AVX512VNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 // Sum of 16 int8 at `p`.
 LANES int32_t lanes_sum16(const void *p) {
   __m128i bytes = _mm_xor_si128(_mm_loadu_si128((const __m128i *)p), _mm_set1_epi8(-128));
   __m128i eights = _mm_sad_epu8(bytes, _mm_setzero_si128());
   return _mm_cvtsi128_si32(eights) + _mm_extract_epi32(eights, 2) - 2048;
 }
+#endif
 
+#if defined(__AVXVNNI__)
+// 8 int8 at `p`, widened.
+LANES lanes_i32x8 lanes_load8_i8(const void *p) {
+  return (lanes_i32x8)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+
+// sums + w · x for 4 products a lane, w unsigned bytes, x 4 int8 broadcast.
+LANES lanes_i32x8 lanes_vnni_dot8(lanes_i32x8 sums, lanes_u32x8 w, uint32_t x) {
+  return (lanes_i32x8)_mm256_dpbusd_avx_epi32(
+      (__m256i)sums, (__m256i)w, _mm256_set1_epi32((int)x));
+}
+#endif
+
+#if defined(__AVX512VNNI__)
 // Each byte of `codes` selects one of the 16 bytes of a table that fills each 128-bit lane.
 LANES lanes_u32x16 lanes_lookup16(lanes_u32x16 table, lanes_u32x16 codes) {
   return (lanes_u32x16)_mm512_shuffle_epi8((__m512i)table, (__m512i)codes);

@@ -12,7 +12,7 @@ public enum CacheElement: String, Sendable, CaseIterable {
 
 /// Limits and resources of an engine.
 public struct EngineOptions: Sendable {
-  /// Instruction set by its command-line name (`portable`, `avx2`, `avx512vnni`, `neon`); `nil`: the best.
+  /// Instruction set by its command-line name (`portable`, `avx2`, `avxvnni`, `avx512vnni`, `neon`); `nil`: the best.
   public var isa: String?
   /// Threads of the kernels; `nil`: physical cores this process may use.
   public var threads: Int?

@@ -56,7 +56,7 @@ struct BenchCommand: Subcommand {
   @Option(help: "Threads of the kernels (default: physical cores this process may use).")
   var threads: Int?
 
-  @Option(help: "Instruction set: portable, avx2, avx512vnni or neon.")
+  @Option(help: "Instruction set: portable, avx2, avxvnni, avx512vnni or neon.")
   var isa: String?
 
   @Option(help: "Ceiling on resident memory, such as 6G, of a model file.")
