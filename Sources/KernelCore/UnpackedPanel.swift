@@ -16,26 +16,62 @@ enum UnpackedPanel<L: Lanes> {
   @inlinable @inline(__always)
   static var lineBytes: Int { 2 * partBytes }
 
-  /// Twos of parts that `rowTiles` row tiles make.
+  /// Pairs of parts that `rowTiles` row tiles make.
   @inlinable @inline(__always)
-  static func twos(_ rowTiles: Int) -> Int { L.partRows == 16 ? 1 : rowTiles }
+  static func pairs(_ rowTiles: Int) -> Int { L.partRows == 16 ? 1 : rowTiles }
 }
 
-/// Unpacks up to 256 k of the row tiles of `source`.
-@inlinable @inline(__always)
-public func fillUnpackedPanel<L: Lanes>(
-  _: L.Type,
-  _ a: LinearArguments,
-  _ source: PanelSource,
-  _ panel: UnsafeMutableRawPointer
-) {
-  switch a.encoding {
-  case .q4g32: fillUnpackedPanel(L.self, FourBitGroup32.self, a, source, panel)
-  case .q4g16: fillUnpackedPanel(L.self, FourBitGroup16.self, a, source, panel)
-  default: fillUnpackedPanel(L.self, EightBit.self, a, source, panel)
+/// Instruction sets that take these panels.
+public protocol UnpackedPanelLanes: Lanes {}
+
+extension UnpackedPanelLanes {
+  /// Tiles of about the same width.
+  @inlinable @inline(__always)
+  public static var hasEvenPanels: Bool { true }
+
+  /// Unpacks up to 256 k of the row tiles of `source`.
+  @inlinable @inline(__always)
+  public static func fillPanel(
+    _ a: LinearArguments,
+    _ source: PanelSource,
+    _ panel: UnsafeMutableRawPointer
+  ) {
+    switch a.encoding {
+    case .q4g32: fillUnpackedPanel(Self.self, FourBitGroup32.self, a, source, panel)
+    case .q4g16: fillUnpackedPanel(Self.self, FourBitGroup16.self, a, source, panel)
+    default: fillUnpackedPanel(Self.self, EightBit.self, a, source, panel)
+    }
+  }
+
+  /// Adds the products of a panel with all tokens, a tile of tokens at a time, to their sums.
+  @inlinable @inline(__always)
+  public static func multiplyPanel(
+    _ a: LinearArguments,
+    _ source: PanelSource,
+    _ tokens: PanelTokens,
+    _ ahead: PanelAhead
+  ) {
+    typealias T = TwoParts<Self>
+    let groups = a.encoding == .q4g16 ? 2 : 1
+    tokens.forEachTile(Self.self, a, source, ahead) { tile in
+      for pair in 0..<UnpackedPanel<Self>.pairs(source.rowTiles) {
+        // Even tiles: of five or six from 25 tokens on, or of two or three from five on.
+        switch tile.count {
+        case 2 where panelUnit == 3:
+          multiplyUnpackedPanel(TwoTokens<T>.self, groups, source, tile, pair)
+        case 3 where panelUnit == 3:
+          multiplyUnpackedPanel(ThreeTokens<T>.self, groups, source, tile, pair)
+        case 5 where panelUnit == 6:
+          multiplyUnpackedPanel(FiveTokens<T>.self, groups, source, tile, pair)
+        default:
+          multiplyUnpackedPanel(SixTokens<T>.self, groups, source, tile, pair)
+        }
+      }
+    }
   }
 }
 
+/// `fillPanel` for one arrangement of weights.
 @inlinable @inline(__always)
 func fillUnpackedPanel<L: Lanes, F: CodeFormat>(
   _: L.Type,
@@ -47,14 +83,14 @@ func fillUnpackedPanel<L: Lanes, F: CodeFormat>(
   typealias Panel = UnpackedPanel<L>
   let table = withUnsafePointer(to: a.codebook) { L.table(UnsafeRawPointer($0)) }
   let twosInGroup = 4 / F.groups
-  for part in 0..<(2 * Panel.twos(source.rowTiles)) {
-    let two = part / 2
+  for part in 0..<(2 * Panel.pairs(source.rowTiles)) {
+    let pair = part / 2
     let place = part % 2
-    let tile = source.tile + (L.partRows == 16 ? min(place, source.rowTiles - 1) : two)
+    let tile = source.tile + (L.partRows == 16 ? min(place, source.rowTiles - 1) : pair)
     let row = L.partRows == 16 ? 0 : place * L.partRows
     var codes = a.codes + tile * a.tileBytes + (source.record * F.blockBytes + row * 4)
     var scales = a.groupScales + ((tile * a.groups + source.record * F.groups) * 16 + row)
-    var out = panel + (two * LinearScratch.panelBytes + place * Panel.partBytes)
+    var out = panel + (pair * LinearScratch.panelBytes + place * Panel.partBytes)
     for _ in 0..<source.count {
       for group in 0..<F.groups {
         out.storeBytes(of: L.groupScale(scales + group * 16), as: L.GroupScale.self)
@@ -74,35 +110,7 @@ func fillUnpackedPanel<L: Lanes, F: CodeFormat>(
   }
 }
 
-/// Adds the products of a panel with all tokens, a tile of tokens at a time, to their sums.
-@inlinable @inline(__always)
-public func multiplyUnpackedPanel<L: Lanes>(
-  _: L.Type,
-  _ a: LinearArguments,
-  _ source: PanelSource,
-  _ tokens: PanelTokens,
-  _ ahead: PanelAhead
-) {
-  typealias T = TwoParts<L>
-  let groups = a.encoding == .q4g16 ? 2 : 1
-  tokens.forEachTile(L.self, a, source, ahead) { tile in
-    for two in 0..<UnpackedPanel<L>.twos(source.rowTiles) {
-      // Even tiles: of five or six from 25 tokens on, or of two or three from five on.
-      switch tile.count {
-      case 2 where L.panelUnit == 3:
-        multiplyUnpackedPanel(TwoTokens<T>.self, groups, source, tile, two)
-      case 3 where L.panelUnit == 3:
-        multiplyUnpackedPanel(ThreeTokens<T>.self, groups, source, tile, two)
-      case 5 where L.panelUnit == 6:
-        multiplyUnpackedPanel(FiveTokens<T>.self, groups, source, tile, two)
-      default:
-        multiplyUnpackedPanel(SixTokens<T>.self, groups, source, tile, two)
-      }
-    }
-  }
-}
-
-/// The products of parts `2 · two` and `2 · two + 1` with the tokens of `S`, `groups` to a record.
+/// The products of a pair of parts with the tokens of `S`, `groups` to a record.
 ///
 /// One body of 16 k serves groups of 16 and of 32.
 @inlinable @inline(__always)
@@ -111,13 +119,13 @@ func multiplyUnpackedPanel<S: TokenSums, T: Lanes>(
   _ groups: Int,
   _ source: PanelSource,
   _ tile: PanelTokens,
-  _ two: Int
+  _ pair: Int
 ) where S.L == TwoParts<T> {
   typealias Panel = UnpackedPanel<T>
   let sixteens = 2 / groups
   let supplement = groups == 2 ? ActivationRecord.halfCorrections : ActivationRecord.supplement
   var totals = S.zero
-  var line = tile.panel + two * LinearScratch.panelBytes
+  var line = tile.panel + pair * LinearScratch.panelBytes
   var record = tile.x
   for _ in 0..<source.count {
     var x = record
@@ -139,7 +147,7 @@ func multiplyUnpackedPanel<S: TokenSums, T: Lanes>(
     }
     record += S.count * ActivationRecord.bytes
   }
-  totals.addProducts(tile.scales, tile.sums + two * 16, stride: PanelSource.sumsStride)
+  totals.addProducts(tile.scales, tile.sums + pair * 16, stride: PanelSource.sumsStride)
 }
 
 /// The vectors of two parts at `p`.

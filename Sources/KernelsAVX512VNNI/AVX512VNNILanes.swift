@@ -5,7 +5,7 @@ import CIntrinsics
 import KernelCore
 
 /// The primitives of AVX-512 with VNNI.
-enum AVX512VNNILanes: Lanes {
+enum AVX512VNNILanes: UnpackedPanelLanes {
   typealias Weights = SIMD16<UInt32>
   typealias Sums = SIMD16<Int32>
   typealias GroupScale = SIMD16<Int32>
@@ -68,6 +68,14 @@ enum AVX512VNNILanes: Lanes {
 
   @inline(__always)
   static var tokensAtOnce: Int { 12 }
+
+  // Two row tiles with six tokens are twelve chains of dot products, enough for processors that begin two in a cycle,
+  // and twelve totals; with the weights at hand that fills the registers.
+  @inline(__always)
+  static var panelUnit: Int { 6 }
+
+  @inline(__always)
+  static var panelTokens: Int { 31 }
 
   @inline(__always)
   static var zero: Sums { Sums(repeating: 0) }

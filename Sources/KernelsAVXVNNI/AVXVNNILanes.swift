@@ -5,7 +5,7 @@ import CIntrinsics
 import KernelCore
 
 /// The primitives of AVX2 with AVX-VNNI.
-enum AVXVNNILanes: Lanes {
+enum AVXVNNILanes: UnpackedPanelLanes {
   typealias Weights = SIMD8<UInt32>
   typealias Sums = SIMD8<Int32>
   typealias GroupScale = SIMD8<Int32>
@@ -67,6 +67,14 @@ enum AVXVNNILanes: Lanes {
 
   @inline(__always)
   static var tokensAtOnce: Int { 5 }
+
+  // Both halves of a row tile with three tokens are six chains of dot products and six totals; with the weights at
+  // hand that fills the registers.
+  @inline(__always)
+  static var panelUnit: Int { 3 }
+
+  @inline(__always)
+  static var panelTokens: Int { 11 }
 
   @inline(__always)
   static var zero: Sums { Sums(repeating: 0) }
