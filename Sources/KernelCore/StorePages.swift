@@ -44,14 +44,10 @@ func storeWholeHead<L: Lanes>(
   var keyInverses = V(repeating: 1)
   var valueInverses = V(repeating: 1)
   if g.element == .int8 {
-    let scales = (page + g.keyScaleOffset).assumingMemoryBound(to: Float.self)
     for token in 0..<PageGeometry.tokens {
-      let keyTop = largestMagnitude(L.self, key + token * a.keyStride, g.headDim)
-      let valueTop = largestMagnitude(L.self, value + token * a.valueStride, g.headDim)
-      keyInverses[token] = keyTop > 0 ? 127 / keyTop : 0
-      valueInverses[token] = valueTop > 0 ? 127 / valueTop : 0
-      scales[head * 16 + token] = keyTop / 127
-      scales[(g.heads + head) * 16 + token] = valueTop / 127
+      let k = key + token * a.keyStride
+      let v = value + token * a.valueStride
+      (keyInverses[token], valueInverses[token]) = storeScales(L.self, g, page, head, token, k, v)
     }
   }
   var d = 0
@@ -139,13 +135,7 @@ func storeHead<L: Lanes>(
   var keyInverse: Float = 1
   var valueInverse: Float = 1
   if g.element == .int8 {
-    let keyTop = largestMagnitude(L.self, key, g.headDim)
-    let valueTop = largestMagnitude(L.self, value, g.headDim)
-    keyInverse = keyTop > 0 ? 127 / keyTop : 0
-    valueInverse = valueTop > 0 ? 127 / valueTop : 0
-    let scales = (page + g.keyScaleOffset).assumingMemoryBound(to: Float.self)
-    scales[head * 16 + slot] = keyTop / 127
-    scales[(g.heads + head) * 16 + slot] = valueTop / 127
+    (keyInverse, valueInverse) = storeScales(L.self, g, page, head, slot, key, value)
   }
   var d = 0
   while d < g.paddedDim {
@@ -181,6 +171,25 @@ func storeHead<L: Lanes>(
     }
     d += 16
   }
+}
+
+/// Stores the scales of an int8 key and value, and returns what turns these into codes.
+@inlinable @inline(__always)
+func storeScales<L: Lanes>(
+  _: L.Type,
+  _ g: PageGeometry,
+  _ page: UnsafeMutableRawPointer,
+  _ head: Int,
+  _ slot: Int,
+  _ key: UnsafePointer<Float>,
+  _ value: UnsafePointer<Float>
+) -> (key: Float, value: Float) {
+  let scales = (page + g.keyScaleOffset).assumingMemoryBound(to: Float.self)
+  let keyTop = largestMagnitude(L.self, key, g.headDim)
+  let valueTop = largestMagnitude(L.self, value, g.headDim)
+  scales[head * 16 + slot] = keyTop / 127
+  scales[(g.heads + head) * 16 + slot] = valueTop / 127
+  return (keyTop > 0 ? 127 / keyTop : 0, valueTop > 0 ? 127 / valueTop : 0)
 }
 
 /// Clamped to the finite float16 range; NaN stays NaN.

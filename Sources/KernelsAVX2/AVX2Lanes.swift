@@ -40,14 +40,6 @@ enum AVX2Lanes: Lanes {
   @inline(__always)
   static func groupScale(_ p: UnsafeRawPointer) -> GroupScale { lanes_pair_scale8(p) }
 
-  @inline(__always)
-  static func load(_ p: UnsafeRawPointer) -> Sums { p.loadUnaligned(as: Sums.self) }
-
-  @inline(__always)
-  static func store(_ sums: Sums, to p: UnsafeMutableRawPointer) {
-    p.storeBytes(of: sums, as: Sums.self)
-  }
-
   // The group scale rides on the multiply-add that widens products to int32, so a group needs
   // neither a start nor an end.
   @inline(__always)
@@ -71,12 +63,6 @@ enum AVX2Lanes: Lanes {
 
   @inline(__always)
   static var tokensAtOnce: Int { 8 }
-
-  @inline(__always)
-  static var zero: Sums { Sums(repeating: 0) }
-
-  @inline(__always)
-  static func add(_ a: Sums, _ b: Sums) -> Sums { a &+ b }
 
   @inline(__always)
   static func bareDot(
@@ -108,21 +94,5 @@ typealias NativeLanes = AVX2Lanes
 
 extension KernelTable {
   /// The kernels of `AVX2Lanes`.
-  public static let avx2 = KernelTable(
-    quantize: { quantizeActivations(AVX2Lanes.self, $0, $1, $2) },
-    pack: { packFloatActivations(AVX2Lanes.self, $0, $1, $2) },
-    linear: { linearTiles(AVX2Lanes.self, $0, $1, $2, $3) },
-    normalize: { KernelCore.normalize(AVX2Lanes.self, $0, $1, $2) },
-    rotate: { KernelCore.rotate(AVX2Lanes.self, $0, $1, $2) },
-    siluGate: { KernelCore.siluGate(AVX2Lanes.self, $0, $1, $2, $3, $4) },
-    add: { addInto(AVX2Lanes.self, $0, $1, $2, $3) },
-    findScales: { KernelCore.findScales(AVX2Lanes.self, $0, $1, $2) },
-    roundGroups: { KernelCore.roundGroups(AVX2Lanes.self, $0, $1, $2) },
-    store: { storePages(AVX2Lanes.self, $0, $1, $2) },
-    attend: { KernelCore.attend(AVX2Lanes.self, $0, $1, $2) },
-    read: { readLines(AVX2Lanes.self, $0, $1) },
-    multiply: { multiplyRegisters(AVX2Lanes.self, $0, $1) },
-    productsPerTurn: KernelCore.productsPerTurn(AVX2Lanes.self),
-    panelTokens: AVX2Lanes.panelTokens
-  )
+  public static let avx2 = native
 }

@@ -44,19 +44,6 @@ enum AVX512VNNILanes: UnpackedPanelLanes {
   static func groupScale(_ p: UnsafeRawPointer) -> GroupScale { lanes_load_i8(p) }
 
   @inline(__always)
-  static func load(_ p: UnsafeRawPointer) -> Sums { p.loadUnaligned(as: Sums.self) }
-
-  @inline(__always)
-  static func store(_ sums: Sums, to p: UnsafeMutableRawPointer) {
-    p.storeBytes(of: sums, as: Sums.self)
-  }
-
-  @inline(__always)
-  static func begin(_ total: Sums, correction p: UnsafeRawPointer) -> Sums {
-    Sums(repeating: p.load(as: Int32.self))
-  }
-
-  @inline(__always)
   static func dot(
     _ sums: Sums,
     _ weights: Weights,
@@ -78,49 +65,12 @@ enum AVX512VNNILanes: UnpackedPanelLanes {
   static var panelTokens: Int { 31 }
 
   @inline(__always)
-  static var zero: Sums { Sums(repeating: 0) }
-
-  @inline(__always)
-  static func add(_ a: Sums, _ b: Sums) -> Sums { a &+ b }
-
-  @inline(__always)
-  static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums {
-    total &+ sums &* scale
-  }
-
-  @inline(__always)
   static var holdsSixteenRows: Bool { true }
-
-  @inline(__always)
-  static func complete(_ record: UnsafeMutableRawPointer) {
-    let first = -128 &* lanes_sum16(record)
-    let second = -128 &* lanes_sum16(record + 16)
-    let corrections = (record + ActivationRecord.supplement).assumingMemoryBound(to: Int32.self)
-    corrections[0] = first &+ second
-    corrections[1] = first
-    corrections[2] = second
-  }
 }
 
 typealias NativeLanes = AVX512VNNILanes
 
 extension KernelTable {
   /// The kernels of `AVX512VNNILanes`.
-  public static let avx512vnni = KernelTable(
-    quantize: { quantizeActivations(AVX512VNNILanes.self, $0, $1, $2) },
-    pack: { packFloatActivations(AVX512VNNILanes.self, $0, $1, $2) },
-    linear: { linearTiles(AVX512VNNILanes.self, $0, $1, $2, $3) },
-    normalize: { KernelCore.normalize(AVX512VNNILanes.self, $0, $1, $2) },
-    rotate: { KernelCore.rotate(AVX512VNNILanes.self, $0, $1, $2) },
-    siluGate: { KernelCore.siluGate(AVX512VNNILanes.self, $0, $1, $2, $3, $4) },
-    add: { addInto(AVX512VNNILanes.self, $0, $1, $2, $3) },
-    findScales: { KernelCore.findScales(AVX512VNNILanes.self, $0, $1, $2) },
-    roundGroups: { KernelCore.roundGroups(AVX512VNNILanes.self, $0, $1, $2) },
-    store: { storePages(AVX512VNNILanes.self, $0, $1, $2) },
-    attend: { KernelCore.attend(AVX512VNNILanes.self, $0, $1, $2) },
-    read: { readLines(AVX512VNNILanes.self, $0, $1) },
-    multiply: { multiplyRegisters(AVX512VNNILanes.self, $0, $1) },
-    productsPerTurn: KernelCore.productsPerTurn(AVX512VNNILanes.self),
-    panelTokens: AVX512VNNILanes.panelTokens
-  )
+  public static let avx512vnni = native
 }

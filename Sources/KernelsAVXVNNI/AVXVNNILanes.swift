@@ -43,19 +43,6 @@ enum AVXVNNILanes: UnpackedPanelLanes {
   static func groupScale(_ p: UnsafeRawPointer) -> GroupScale { lanes_load8_i8(p) }
 
   @inline(__always)
-  static func load(_ p: UnsafeRawPointer) -> Sums { p.loadUnaligned(as: Sums.self) }
-
-  @inline(__always)
-  static func store(_ sums: Sums, to p: UnsafeMutableRawPointer) {
-    p.storeBytes(of: sums, as: Sums.self)
-  }
-
-  @inline(__always)
-  static func begin(_ total: Sums, correction p: UnsafeRawPointer) -> Sums {
-    Sums(repeating: p.load(as: Int32.self))
-  }
-
-  @inline(__always)
   static func dot(
     _ sums: Sums,
     _ weights: Weights,
@@ -77,49 +64,12 @@ enum AVXVNNILanes: UnpackedPanelLanes {
   static var panelTokens: Int { 11 }
 
   @inline(__always)
-  static var zero: Sums { Sums(repeating: 0) }
-
-  @inline(__always)
-  static func add(_ a: Sums, _ b: Sums) -> Sums { a &+ b }
-
-  @inline(__always)
-  static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums {
-    total &+ sums &* scale
-  }
-
-  @inline(__always)
   static var holdsSixteenRows: Bool { false }
-
-  @inline(__always)
-  static func complete(_ record: UnsafeMutableRawPointer) {
-    let first = -128 &* lanes_sum16(record)
-    let second = -128 &* lanes_sum16(record + 16)
-    let corrections = (record + ActivationRecord.supplement).assumingMemoryBound(to: Int32.self)
-    corrections[0] = first &+ second
-    corrections[1] = first
-    corrections[2] = second
-  }
 }
 
 typealias NativeLanes = AVXVNNILanes
 
 extension KernelTable {
   /// The kernels of `AVXVNNILanes`.
-  public static let avxvnni = KernelTable(
-    quantize: { quantizeActivations(AVXVNNILanes.self, $0, $1, $2) },
-    pack: { packFloatActivations(AVXVNNILanes.self, $0, $1, $2) },
-    linear: { linearTiles(AVXVNNILanes.self, $0, $1, $2, $3) },
-    normalize: { KernelCore.normalize(AVXVNNILanes.self, $0, $1, $2) },
-    rotate: { KernelCore.rotate(AVXVNNILanes.self, $0, $1, $2) },
-    siluGate: { KernelCore.siluGate(AVXVNNILanes.self, $0, $1, $2, $3, $4) },
-    add: { addInto(AVXVNNILanes.self, $0, $1, $2, $3) },
-    findScales: { KernelCore.findScales(AVXVNNILanes.self, $0, $1, $2) },
-    roundGroups: { KernelCore.roundGroups(AVXVNNILanes.self, $0, $1, $2) },
-    store: { storePages(AVXVNNILanes.self, $0, $1, $2) },
-    attend: { KernelCore.attend(AVXVNNILanes.self, $0, $1, $2) },
-    read: { readLines(AVXVNNILanes.self, $0, $1) },
-    multiply: { multiplyRegisters(AVXVNNILanes.self, $0, $1) },
-    productsPerTurn: KernelCore.productsPerTurn(AVXVNNILanes.self),
-    panelTokens: AVXVNNILanes.panelTokens
-  )
+  public static let avxvnni = native
 }

@@ -43,14 +43,6 @@ enum NEONLanes: Lanes {
   }
 
   @inline(__always)
-  static func load(_ p: UnsafeRawPointer) -> Sums { p.loadUnaligned(as: Sums.self) }
-
-  @inline(__always)
-  static func store(_ sums: Sums, to p: UnsafeMutableRawPointer) {
-    p.storeBytes(of: sums, as: Sums.self)
-  }
-
-  @inline(__always)
   static func begin(_ total: Sums, correction p: UnsafeRawPointer) -> Sums {
     Sums(repeating: 0)
   }
@@ -69,12 +61,6 @@ enum NEONLanes: Lanes {
   static var tokensAtOnce: Int { 8 }
 
   @inline(__always)
-  static var zero: Sums { Sums(repeating: 0) }
-
-  @inline(__always)
-  static func add(_ a: Sums, _ b: Sums) -> Sums { a &+ b }
-
-  @inline(__always)
   static func end(_ total: Sums, _ sums: Sums, _ scale: GroupScale) -> Sums {
     total &+ sums &* scale
   }
@@ -90,22 +76,6 @@ typealias NativeLanes = NEONLanes
 
 extension KernelTable {
   /// The kernels of `NEONLanes`.
-  public static let neon = KernelTable(
-    quantize: { quantizeActivations(NEONLanes.self, $0, $1, $2) },
-    pack: { packFloatActivations(NEONLanes.self, $0, $1, $2) },
-    linear: { linearTiles(NEONLanes.self, $0, $1, $2, $3) },
-    normalize: { KernelCore.normalize(NEONLanes.self, $0, $1, $2) },
-    rotate: { KernelCore.rotate(NEONLanes.self, $0, $1, $2) },
-    siluGate: { KernelCore.siluGate(NEONLanes.self, $0, $1, $2, $3, $4) },
-    add: { addInto(NEONLanes.self, $0, $1, $2, $3) },
-    findScales: { KernelCore.findScales(NEONLanes.self, $0, $1, $2) },
-    roundGroups: { KernelCore.roundGroups(NEONLanes.self, $0, $1, $2) },
-    store: { storePages(NEONLanes.self, $0, $1, $2) },
-    attend: { KernelCore.attend(NEONLanes.self, $0, $1, $2) },
-    read: { readLines(NEONLanes.self, $0, $1) },
-    multiply: { multiplyRegisters(NEONLanes.self, $0, $1) },
-    productsPerTurn: KernelCore.productsPerTurn(NEONLanes.self),
-    panelTokens: NEONLanes.panelTokens
-  )
+  public static let neon = native
 }
 #endif

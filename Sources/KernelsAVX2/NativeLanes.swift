@@ -1,5 +1,5 @@
-// What the C primitives of an instruction set do on 16 float32 lanes. One file, compiled in each target with the
-// flags of its instruction set: the other folders have links to it.
+// What reads the same on every instruction set: floats by the C primitives, sums as plain vectors, the table of
+// kernels. One file, compiled in each target with the flags of its instruction set: the other folders have links to it.
 
 import CIntrinsics
 import KernelCore
@@ -66,4 +66,41 @@ extension NativeLanes {
 
   @inline(__always)
   static func prefetchFar(_ p: UnsafeRawPointer) { lanes_prefetch_far(p) }
+}
+
+extension NativeLanes {
+  @inline(__always)
+  static func load(_ p: UnsafeRawPointer) -> Sums { p.loadUnaligned(as: Sums.self) }
+
+  @inline(__always)
+  static func store(_ sums: Sums, to p: UnsafeMutableRawPointer) {
+    p.storeBytes(of: sums, as: Sums.self)
+  }
+
+  @inline(__always)
+  static var zero: Sums { Sums(repeating: 0) }
+
+  @inline(__always)
+  static func add(_ a: Sums, _ b: Sums) -> Sums { a &+ b }
+}
+
+extension KernelTable {
+  /// The kernels of this instruction set.
+  static let native = KernelTable(
+    quantize: { quantizeActivations(NativeLanes.self, $0, $1, $2) },
+    pack: { packFloatActivations(NativeLanes.self, $0, $1, $2) },
+    linear: { linearTiles(NativeLanes.self, $0, $1, $2, $3) },
+    normalize: { KernelCore.normalize(NativeLanes.self, $0, $1, $2) },
+    rotate: { KernelCore.rotate(NativeLanes.self, $0, $1, $2) },
+    siluGate: { KernelCore.siluGate(NativeLanes.self, $0, $1, $2, $3, $4) },
+    add: { addInto(NativeLanes.self, $0, $1, $2, $3) },
+    findScales: { KernelCore.findScales(NativeLanes.self, $0, $1, $2) },
+    roundGroups: { KernelCore.roundGroups(NativeLanes.self, $0, $1, $2) },
+    store: { storePages(NativeLanes.self, $0, $1, $2) },
+    attend: { KernelCore.attend(NativeLanes.self, $0, $1, $2) },
+    read: { readLines(NativeLanes.self, $0, $1) },
+    multiply: { multiplyRegisters(NativeLanes.self, $0, $1) },
+    productsPerTurn: KernelCore.productsPerTurn(NativeLanes.self),
+    panelTokens: NativeLanes.panelTokens
+  )
 }

@@ -1,0 +1,1 @@
+../KernelsAVXVNNI/UnsignedWeights.swift
